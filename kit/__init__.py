@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT-0
+"""Tools for safe customer data handling."""
