@@ -1,0 +1,219 @@
+"""What README.md and CONTRIBUTING.md say about this repository, checked."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FACES = {"lesson", "workspace", "doctor", "cli"}
+ON_TOP = {"__init__", "shop", "cluster"} | FACES
+MODULES = sorted(ROOT.glob("kit/*.py"))
+TOOLS = [path for path in MODULES if path.stem not in ON_TOP]
+NAMES = {path.stem for path in TOOLS}
+MAY_IMPORT = {  # every other module imports nothing from kit/
+    "shop": NAMES,
+    "cluster": NAMES,
+    "lesson": NAMES | {"shop", "exercises", "doctor"},
+    "exercises": NAMES | {"shop", "lesson"},
+    "cli": NAMES | {"shop", "cluster", "lesson", "workspace", "doctor"},
+}
+FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "base", "misc", "manager", "core"}
+LONGEST_FILE = 450  # lines; a copied file is one that somebody must review
+
+
+def stem(path):
+    """Name a test after its file."""
+    return path.stem
+
+
+def tree(path):
+    """Return a module's syntax tree."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(path):
+    """Return the dotted names a module imports, even inside functions; `from a import b` is a.b."""
+    names = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "no relative imports: they break when the file is copied"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def header(path, label):
+    """Return the text after ``Needs:`` or ``Data:`` in a module docstring."""
+    found = re.search(rf"^{label}: (.*?)\.(?:\s|$)", ast.get_docstring(tree(path)), re.M)
+    assert found, f"the docstring has no line {label}:"
+    return found[1]
+
+
+def needs(path):
+    """Return the third-party import names that a module's header declares."""
+    first, *packages = header(path, "Needs").split(", ")
+    assert first == "Python 3.11"
+    return set(packages)
+
+
+@pytest.mark.parametrize("module", MODULES + sorted(ROOT.glob("kit/exercises/*.py")), ids=stem)
+def test_imports_go_one_way(module):
+    """Tools import no tool; they meet in shop.py; the faces sit on top."""
+    name = "exercises" if module.parent.name == "exercises" else module.stem
+    siblings = {n.split(".")[1] for n in imported(module) if n.startswith("kit.")}
+
+    assert siblings <= MAY_IMPORT.get(name, set()) | (
+        {"exercises"} if name == "exercises" else set()
+    )
+
+
+@pytest.mark.parametrize("module", TOOLS, ids=stem)
+def test_needs_line_is_true(module):
+    """The docstring names every third-party package the module imports: four at most."""
+    roots = {name.partition(".")[0] for name in imported(module)} - set(sys.stdlib_module_names)
+
+    assert roots == needs(module)
+    assert len(roots) <= 4
+
+
+@pytest.mark.parametrize("module", TOOLS, ids=stem)
+def test_module_copies_out_alone(module, tmp_path):
+    """The file and its data import in an empty folder, under their own name."""
+    assert module.stem not in {n.partition(".")[0] for n in imported(module)}
+    assert module.stem not in sys.stdlib_module_names
+    shutil.copy(module, tmp_path)
+    if (data := header(module, "Data")) != "none":
+        assert (module.parent / data).exists()
+        copy = shutil.copytree if (module.parent / data).is_dir() else shutil.copy
+        copy(module.parent / data, tmp_path / data)
+    subprocess.run([sys.executable, "-c", f"import {module.stem}"], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("module", TOOLS, ids=stem)
+def test_module_is_tested(module):
+    """kit/x.py has tests/test_x.py."""
+    assert (ROOT / f"tests/test_{module.stem}.py").exists()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=stem)
+def test_names_and_sizes_stay_plain(module):
+    """No drawer for everything, no file too long to review, licence on the first line."""
+    text = module.read_text(encoding="utf-8")
+
+    assert module.stem not in FORBIDDEN_NAMES
+    assert len(text.splitlines()) <= LONGEST_FILE
+    assert text.startswith("# SPDX-License-Identifier: MIT-0\n")
+
+
+def test_the_package_itself_imports_nothing():
+    """`import kit` is a map, not a load of pandas."""
+    assert imported(ROOT / "kit/__init__.py") == set()
+
+
+def test_the_map_names_every_tool():
+    """`help(kit)` leads to every module there is."""
+    text = ast.get_docstring(tree(ROOT / "kit/__init__.py"))
+
+    assert NAMES <= set(re.findall(r"^(\w+)\s{2,}", text, re.M))
+
+
+@pytest.mark.parametrize("module", TOOLS, ids=stem)
+def test_each_tool_has_one_error_family(module):
+    """A caller catches one base class and has caught them all."""
+    classes = [node for node in tree(module).body if isinstance(node, ast.ClassDef)]
+    errors = {c.name: {b.id for b in c.bases if isinstance(b, ast.Name)} for c in classes}
+    roots = [name for name, bases in errors.items() if bases & {"Exception"}]
+    builtin = {name for name, b in vars(builtins).items() if inspect.isclass(b)} - {"Exception"}
+
+    assert len(roots) == 1, "one base, straight from Exception"
+    assert roots[0].endswith("Error")
+    assert not [
+        name for name, bases in errors.items() if name.endswith("Error") and bases & builtin
+    ]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """Build the wheel as it would be published."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation",
+         "--no-index", "--disable-pip-version-check", "-w", folder, ROOT],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return next(folder.glob("customer_data_kit-*.whl"))
+
+
+def test_the_wheel_holds_the_kit_and_its_data_only(wheel):
+    """A developer installs tools, not lessons, tests or sample customers."""
+    names = zipfile.ZipFile(wheel).namelist()
+    packed = {n for n in names if not n.split("/")[0].endswith(".dist-info")}
+
+    assert {n.split("/")[0] for n in packed} == {"kit"}
+    assert {Path(n).suffix for n in packed} <= {".py", ".toml", ".typed"}
+    assert {
+        f"kit/{p.relative_to(ROOT / 'kit').as_posix()}" for p in ROOT.glob("kit/**/*.toml")
+    } <= packed
+
+
+def test_locks_name_no_index_and_hash_everything():
+    """The lock is the same for every reader, and nothing unhashed is installed."""
+    for name in ("requirements.txt", "requirements-test.txt"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        packages = re.findall(r"^[a-z0-9][\w.-]*(?:\[.*\])?==", text, re.M)
+        blocks = re.split(r"^(?=[a-z0-9])", text, flags=re.M)[1:]
+
+        assert len(packages) == len(blocks) > 50
+        assert all("--hash=sha256:" in block for block in blocks)
+        assert "://" not in text
+
+
+def test_no_index_and_no_machine_in_the_repository():
+    """No tracked file names a package index or a folder of somebody's computer."""
+    git = shutil.which("git")
+    listed = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True)
+    marks = re.compile(rb"index-" + rb"url|py" + rb"pi\.org|/home/\w|/Users/\w|[A-Z]:\\\\Users")
+    guilty = [
+        name
+        for name in listed.stdout.decode().split("\0")
+        if name and (ROOT / name).exists() and marks.search((ROOT / name).read_bytes())
+    ]
+
+    assert listed.stdout
+    assert guilty == []
+
+
+def test_versions_agree():
+    """The package, the changelog and the packaging say the same version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)[1]
+
+    assert newest == project["version"]
+
+
+def test_extras_are_the_promised_ones():
+    """An owner, a developer with PostgreSQL and one with S3 each install what they need."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    assert {"lab", "cluster", "postgres", "s3", "test"} <= set(project["optional-dependencies"])
+
+
+def test_nothing_runs_a_shell_or_reaches_out():
+    """No telemetry: no module of the kit opens a connection to anywhere."""
+    reaching = {"urllib", "http", "requests", "socket", "ftplib", "smtplib", "httpx", "aiohttp"}
+    allowed = {"workspace": {"socket"}, "doctor": {"socket"}}  # a free port on 127.0.0.1
+    for module in MODULES:
+        roots = {name.partition(".")[0] for name in imported(module)}
+        assert not roots & reaching - allowed.get(module.stem, set()), module.stem
