@@ -1,0 +1,58 @@
+"""The README promises that any tool can be lifted out and works alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from kit import copying
+
+
+@pytest.mark.parametrize("name", copying.tools())
+def test_a_copied_tool_runs_without_the_kit(name, tmp_path):
+    """A developer copies one file and imports it, in a folder with nothing of ours in it."""
+    written = copying.copy_out([name], tmp_path / "my app")
+
+    assert written[0].name == f"{name}.py"
+    code = (
+        f"import sys, {name}; assert not [m for m in sys.modules if m.partition('.')[0] == 'kit']"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "my app", check=True)
+
+
+def test_data_travels_with_the_tool(tmp_path):
+    """The inventory to start from is read from beside the copied file."""
+    copying.copy_out(["inventory"], tmp_path)
+
+    code = "import inventory; print(len(inventory.Inventory.default().fields))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert int(ran.stdout) > 100
+
+
+def test_nothing_is_overwritten_or_half_copied(tmp_path):
+    """A developer's own changes to a copied file survive a second copy."""
+    mine = tmp_path / "inventory.toml"
+    mine.write_text("mine", encoding="utf-8")
+
+    with pytest.raises(copying.WouldOverwrite, match="is there already"):
+        copying.copy_out(["inventory"], tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["inventory.toml"]
+    assert mine.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_misspelt_name_gets_the_nearest_one(tmp_path):
+    """A typing error costs a second, not a search."""
+    with pytest.raises(copying.NoSuchTool, match="did you mean inventory"):
+        copying.copy_out(["inventry"], tmp_path / "new")
+
+    assert not (tmp_path / "new").exists()
+
+
+def test_faces_are_not_tools():
+    """What sits on top of the tools cannot run without them, so it is not offered."""
+    assert not {"cli", "shop", "lesson", "copying"} & set(copying.tools())
