@@ -4,15 +4,26 @@
 Each tool is one file that needs no other: ``from kit import scan``, or ``kit copy scan --into DIR``.
 
 inventory   every field held, why, for how long, who may see it, how it is protected
+
 generate    a made-up shop of any size, the same for the same seed
 dirty       its untidy twin, with an answer key
-tables      named tables to CSV, Parquet, SQLite and XLSX, and back
-sources     any table file as plain text, losing nothing
-pos         which till wrote this export, and what its columns mean
-convert     text to amounts, times and contacts, vectorised; doubtful cells refused
 emit        the made-up shop as a till would export it
-scan        personal and card data in files, masked, with what to do
+tables      named tables to CSV, Parquet and SQLite, and back
+workbook    named tables to one XLSX file, and back
+
+sources     every table in files, folders and zip files, as plain text
+delimited   reads CSV and its many dialects for it
+sheets      reads XLSX for it, hidden sheets and comments too
+unpack      reads SQLite, Parquet, JSON and notebooks for it
+
+pos         which till wrote this export, and what its columns mean
+intake      its rows, none lost, none doubled, sums checked
+convert     text to amounts, times and contacts, vectorised; doubtful cells refused
+
+scan        personal and card data in any table, masked, with what to do
+cards       what a card number, a security code and track data look like
+personal    what e-mails, phones, birthdays and other personal data look like
 
 Where they meet: ``shop``. What people touch: ``cli`` (the command `kit`), ``tour``, ``lesson``,
-``workspace``, ``lab``, ``doctor``, ``copying``.
+``workspace``, ``lab``, ``doctor``, ``show``, ``copying``.
 """

@@ -42,11 +42,14 @@ class Tool:
 
 
 def tools() -> dict[str, Tool]:
-    """Return every tool that can be copied out, by name: those whose header says so."""
+    """Return every tool that can be copied out, by name: its header says so, and it needs no kit."""
     found = {}
     for path in sorted(KIT.glob("*.py")):
-        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        needs = re.search(r"^Needs: Python [\d.]+(.*?)\.\s", docstring, re.M)
+        text = path.read_text(encoding="utf-8")
+        if re.search(r"^\s*(from|import) kit\b", text, re.M):
+            continue
+        docstring = ast.get_docstring(ast.parse(text)) or ""
+        needs = re.search(r"^Needs: Python 3\.11(.*?)\.(?:\s|$)", docstring, re.M)
         data = re.search(r"^Data: (.*?)\.$", docstring, re.M)
         if needs and data:
             packages = [name for name in needs[1].split(", ") if name]

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: MIT-0
+"""The one place where the tools meet: what the command line and the lessons call.
+
+Each function here hands one tool's answer to the next. If it could be tested without a file, it
+belongs in a tool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kit import (
+    cards,
+    convert,
+    delimited,
+    dirty,
+    emit,
+    generate,
+    intake,
+    personal,
+    pos,
+    scan,
+    sheets,
+    sources,
+    tables,
+    unpack,
+    workbook,
+)
+from kit.inventory import Inventory
+
+READERS = (sheets, unpack, delimited)  # the first that knows a file reads it
+FORMATS = ("csv", "parquet", "sqlite", "xlsx")
+ROW = sources.ROW
+Progress = Callable[[int, int | None], None]
+
+
+class ShopError(Exception):
+    """Base of the errors below."""
+
+
+class NoTimeZone(ShopError):
+    """The export's times say no zone, and the caller said none either."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row, or one cell of it, that was not taken over, and why. Never the value."""
+
+    row: int
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A till export, read.
+
+    Attributes:
+        layout: The till and table it comes from, with how well the layout is verified.
+        table: ``#row`` and typed columns named ``table.column``; only what the inventory names.
+        rows: Records in the file, the ones not taken over included.
+        rejects: Rows and cells not taken over.
+        dropped: (header, why) of columns that were never loaded.
+        unmapped: Headers that the kit has no use for; not loaded either.
+        gaps: Fields that the inventory does not name; refused.
+        checks: Control totals; look at those that are not ``ok``.
+    """
+
+    layout: pos.Layout
+    table: pa.Table
+    rows: int
+    rejects: tuple[Rejected, ...]
+    dropped: tuple[tuple[str, str], ...]
+    unmapped: tuple[str, ...]
+    gaps: tuple[str, ...]
+    checks: tuple[intake.Check, ...]
+
+
+@dataclass(frozen=True)
+class Unwritten:
+    """Columns of a table about people that are held but not in the inventory."""
+
+    path: Path
+    place: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """What a scan found, what it could not look into, and what the inventory lacks."""
+
+    findings: tuple[scan.Finding, ...]
+    skipped: tuple[sources.Skipped, ...]
+    unwritten: tuple[Unwritten, ...]
+    looked_at: int  # tables and texts
+
+    @property
+    def card_data(self) -> bool:
+        """Whether there is card data to act on today."""
+        return any(finding.card_data for finding in self.findings)
+
+
+def read_export(
+    path: Path,
+    *,
+    inventory: Inventory,
+    time_zone: str | None = None,
+    region: str = "US",
+    layout: str | None = None,
+    confirmed: Mapping[str, str] | None = None,
+) -> Imported:
+    """Read a till's export: recognise it, load what is allowed, convert it, check the sums.
+
+    Args:
+        path: The file, as the till wrote it.
+        inventory: What the shop has written down; other fields are refused.
+        time_zone: The shop's own zone, e.g. ``America/New_York``. Needed where the till writes
+            times without one.
+        region: The shop's country in two letters, for phone numbers.
+        layout: The id of the layout, if the file fits two.
+        confirmed: File header → the vendor's header, for labels in another language.
+
+    Raises:
+        NoTimeZone: If a time zone is needed and not given.
+        Exception: The tools' own families: `sources`, `pos`, `intake`, `convert`.
+    """
+    source = sources.open_one(path, readers=READERS)
+    match = pos.recognise(source.header, layout=layout, confirmed=confirmed)
+    zoneless = sorted(
+        {c.field for c in _without_zone(match.layout)} & {p.field for p in match.picks}
+    )
+    if zoneless and time_zone is None:
+        raise NoTimeZone(
+            f"{match.layout.title}: {zoneless[0]} is written without a time zone; "
+            "say the shop's own, for example --time-zone America/New_York"
+        )
+    allowed = [pick for pick in match.picks if inventory.find(pick.field)]
+    gaps = inventory.gaps(pick.field for pick in match.picks)
+    export = intake.read(
+        source,
+        [intake.Take(**vars(pick)) for pick in allowed],
+        group_field=match.layout.repeat_field,
+        group_type=match.layout.repeat_type,
+    )
+    converted = convert.convert(
+        export.table, export.types, time_zone=time_zone or "UTC", region=region
+    )
+    here = set(converted.table.column_names)
+    foots = {
+        field: rule
+        for field, rule in match.layout.foots.items()
+        if {field, *rule.replace(" + ", " - ").split(" - ")} <= here
+    }
+    checks = intake.reconcile(export, converted.table, refused=converted.rejects, foots=foots)
+    rejects = [Rejected(r.row, r.column, r.reason) for r in export.rejects]
+    rejects += [Rejected(r.row, r.column, r.reason) for r in converted.rejects]
+    return Imported(
+        layout=match.layout,
+        table=converted.table,
+        rows=export.rows,
+        rejects=tuple(sorted(rejects, key=lambda reject: reject.row)),
+        dropped=match.dropped,
+        unmapped=match.unmapped,
+        gaps=tuple(gaps),
+        checks=tuple(checks),
+    )
+
+
+def _without_zone(layout: pos.Layout) -> Iterator[pos.Column]:
+    """Yield the columns whose times say no zone."""
+    times = [column for column in layout.columns if column.type == "datetime"]
+    said = {c.field for c in times if c.zone or c.part == "zone" or "%z" in c.format.lower()}
+    yield from (column for column in times if column.field not in said)
+
+
+def scan_files(
+    paths: Iterable[Path],
+    *,
+    inventory: Inventory,
+    region: str = "US",
+    progress: Progress | None = None,
+) -> ScanReport:
+    """Look for personal and card data in files and folders, and compare with the inventory.
+
+    Args:
+        paths: Files and folders; nothing is changed or unpacked to disk.
+        inventory: What the shop has written down.
+        region: The shop's country in two letters, for phone numbers.
+        progress: Called with what has been read and what there is to read.
+    """
+    skipped: list[sources.Skipped] = []
+    findings: list[scan.Finding] = []
+    unwritten: list[Unwritten] = []
+    looked_at = 0
+    for source in sources.find(paths, readers=READERS, skipped=skipped, progress=progress):
+        watched = _Watched(source)
+        found = scan.scan(watched, cards=cards, personal=personal, region=region)
+        findings += found
+        looked_at += 1
+        if source.kind in ("text", "notebook"):
+            continue  # prose has no columns to write down
+        if any(finding.confidence != "vetoed" for finding in found):
+            known = _known(source, inventory)
+            if gaps := tuple(n for n in source.names if n in watched.filled and n not in known):
+                unwritten.append(Unwritten(source.path, source.place, gaps))
+    return ScanReport(tuple(findings), tuple(skipped), tuple(unwritten), looked_at)
+
+
+class _Watched:
+    """A source that notes which of its columns hold anything, while another tool reads it."""
+
+    def __init__(self, source: sources.Source) -> None:
+        self.source, self.filled = source, set[str]()
+        self.path, self.place, self.kind = source.path, source.place, source.kind
+        self.header, self.header_row = source.header, source.header_row
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        for batch in self.source.batches():
+            for name in set(self.source.names) - self.filled:
+                if pc.any(pc.not_equal(batch[name], "")).as_py():
+                    self.filled.add(name)
+            yield batch
+
+    def leftover(self) -> sources.Source | None:
+        return self.source.leftover()
+
+
+def _known(source: sources.Source, inventory: Inventory) -> set[str]:
+    """Return the columns of a table that the inventory names: by header, or by ``table.column``."""
+    table = source.place.removeprefix("table ") or source.path.stem
+    known = {name for name in source.names if inventory.find(name)}
+    known |= {name for name in source.names if inventory.find(f"{table}.{name}")}
+    try:
+        match = pos.recognise(source.header)
+    except pos.PosError:
+        return known
+    fields = {pick.index: pick.field for pick in match.picks}
+    return known | {source.names[index] for index, field in fields.items() if inventory.find(field)}
+
+
+def write_rows(
+    report: Imported,
+    folder: Path,
+    *,
+    format: str = "csv",  # noqa: A002 (the word everyone looks for)
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write the rows of an export, and the list of those not taken over, to a folder."""
+    columns = ("row", "column", "reason")
+    rejects = pa.table({c: [getattr(r, c) for r in report.rejects] for c in columns})
+    name = report.layout.id.replace(".", "_")
+    made = {name: report.table, f"{name[:23]}_rejects": rejects}  # a sheet's name has 31 letters
+    write = workbook.write if format == "xlsx" else partial(tables.write, format=format)
+    return write(made, folder, name=name, overwrite=overwrite)
+
+
+def make_shop(
+    folder: Path,
+    customers: int,
+    *,
+    seed: int = 42,
+    locale: str = "en_US",
+    format: str = "csv",  # noqa: A002 (the word everyone looks for)
+    dirt: int = 0,
+    till: str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Write a made-up shop to a folder.
+
+    Args:
+        folder: Made if it is not there.
+        customers: How many; sales and all else follow from it.
+        seed: The same seed makes the same shop.
+        locale: A Faker locale, such as ``de_DE``.
+        format: One of `FORMATS`.
+        dirt: 0 for a tidy shop, 1 to 3 for its untidy twin, written with the answer key ``truth``.
+        till: A vendor (``square``) or a layout (``square.items``): write its exports instead.
+        overwrite: Replace files of the same name.
+        progress: Called with the rows written and, where it is known, the rows to write.
+
+    Returns:
+        The files written.
+    """
+    shop = generate.Shop(customers, seed=seed, locale=locale)
+    if dirt and till is not None:
+        raise ShopError(
+            "an untidy shop cannot be written as a till's export; choose one of the two"
+        )
+    if not dirt and till is None and format != "xlsx":  # streamed: memory does not grow
+        streams = {name: _reader(shop, name) for name in shop.tables}
+        return tables.write(streams, folder, format=format, overwrite=overwrite, progress=progress)
+    made: dict[str, pa.Table] = {name: shop.table(name) for name in shop.tables}
+    if dirt:
+        twin = dirty.dirty(made, seed=seed, level=dirt)
+        made = {**twin.tables, "truth": twin.truth}
+    if till is not None:
+        return _as_till(made, till, folder, overwrite, progress)
+    write = workbook.write if format == "xlsx" else partial(tables.write, format=format)
+    return write(made, folder, overwrite=overwrite, progress=progress)
+
+
+def _reader(shop: generate.Shop, name: str) -> pa.RecordBatchReader:
+    return pa.RecordBatchReader.from_batches(shop.schema(name), shop.batches(name))
+
+
+def _as_till(
+    made: Mapping[str, pa.Table],
+    till: str,
+    folder: Path,
+    overwrite: bool,
+    progress: Progress | None,
+) -> list[Path]:
+    """Write the exports of one till, one file for each layout that is known well enough."""
+    ids: Sequence[str] = [i for i in emit.layouts() if i == till or i.split(".")[0] == till]
+    if not ids:
+        vendors = sorted({i.split(".")[0] for i in emit.layouts()})
+        raise ShopError(f"no till called {till}; there are: {', '.join(vendors)}")
+    paths = [folder / f"{i.replace('.', '_')}.csv" for i in ids]
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise ShopError(f"{path.name} is already there; choose another folder or overwrite")
+    folder.mkdir(parents=True, exist_ok=True)
+    return [emit.emit(made, i, path, progress=progress) for i, path in zip(ids, paths, strict=True)]
+
+
+def stream_lines(
+    folder: Path, lines: int, *, seed: int, locale: str, progress: Progress | None = None
+) -> Path:
+    """Write millions of sale lines to one Parquet file; memory stays the same for any number."""
+    return generate.stream(folder, lines, seed=seed, locale=locale, progress=progress)

@@ -1,0 +1,142 @@
+"""`kit lab` opens the lessons on this computer, for its owner only."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+
+import nbformat
+import pytest
+
+from kit.lab import LESSON, LabError, NothingToOpen, serve
+
+SERVE = (
+    "import sys; from pathlib import Path; from kit import lab; lab.serve(Path(sys.argv[1]), **{})"
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a learner's folder with one empty lesson."""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Count")])
+    path = tmp_path / "my lessons ü" / LESSON
+    path.parent.mkdir(parents=True)
+    path.write_text(nbformat.writes(book), encoding="utf-8")
+    return tmp_path / "my lessons ü"
+
+
+def stop(process):
+    """Press Ctrl+C, and return the exit code; Windows has no such signal for one process."""
+    if sys.platform == "win32":
+        process.terminate()
+        process.wait(timeout=30)
+        return 0
+    process.send_signal(signal.SIGINT)
+    return process.wait(timeout=30)
+
+
+@contextmanager
+def served(folder, environment=None, **settings):
+    """Run `serve` in a process of its own; yield the process and the printed address."""
+    command = [sys.executable, "-u", "-c", SERVE.format(settings), str(folder)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}
+    )
+    try:
+        lines = [process.stdout.readline() for _ in range(3)]
+        yield process, re.search(r"http://\S+", "".join(lines))[0]
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def ask(address):
+    """Return status and text of a page."""
+    try:
+        with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, ""
+
+
+def test_serves_on_this_computer_with_a_token(folder):
+    """Neither the network nor another user of this computer gets in without the address."""
+    with served(folder, open_browser=False) as (process, address):
+        home = address.partition("/lab")[0]
+        token = address.partition("?token=")[2]
+        status, page = ask(address)
+        settings = json.loads(
+            re.search(r'<script id="jupyter-config-data".*?>(.*?)</', page, re.S)[1]
+        )
+
+        assert home.startswith("http://127.0.0.1:")
+        assert status == 200
+        assert ask(f"{home}/api/contents")[0] == 403
+        assert ask(f"{home}/api/contents?token=wrong")[0] == 403
+        assert ask(f"{home}/api/contents?token={token}")[0] == 200
+        assert len(token) >= 32
+        with socket.socket() as other, pytest.raises(OSError):
+            other.settimeout(2)
+            other.connect(
+                (socket.gethostbyname(socket.gethostname()), int(home.rpartition(":")[2]))
+            )
+            if other.getpeername()[0] == "127.0.0.1":
+                raise OSError("this computer has no other address to try")
+
+        assert stop(process) == 0
+    assert settings["news"] == {"disabled": True}
+    assert "@jupyterlab/apputils-extension:announcements" in settings["disabledExtensions"]
+    assert "@jupyterlab/extensionmanager-extension" in settings["disabledExtensions"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="BROWSER and file modes are Unix things")
+def test_the_browser_is_not_handed_the_token(folder, tmp_path):
+    """Arguments show in the process list; a page that only its owner can read does not."""
+    note = tmp_path / "opened"
+    program = tmp_path / "browser"
+    program.write_text(f'#!/bin/sh\nls -l "${{1#file://}}" >/dev/null\necho "$1" > "{note}"\n')
+    program.chmod(0o700)
+    os.mkfifo(note)
+    with served(folder, {"BROWSER": f"{program} %s"}) as (process, address):
+        opened = note.read_text().strip()
+        page = folder / ".kit/jupyter/open.html"
+
+        assert opened == page.as_uri()
+        assert address in page.read_text()
+        assert stat.S_IMODE(page.stat().st_mode) == 0o600
+        stop(process)
+    assert not page.exists()
+
+
+def test_a_taken_port_is_said_to_be_taken(folder):
+    """The learner is told which port, not shown a traceback of somebody else's program."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        door.listen()
+        port = door.getsockname()[1]
+        command = [sys.executable, "-c", SERVE.format({"open_browser": False, "port": port})]
+        done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
+
+    assert f"port {port} is in use" in done.stderr.splitlines()[-1]
+    assert "PortTaken" in done.stderr
+
+
+def test_refuses_a_folder_without_lessons(tmp_path):
+    """An empty folder is not opened as if it were the lessons."""
+    with pytest.raises(NothingToOpen, match="run kit lab") as caught:
+        serve(tmp_path)
+
+    assert isinstance(caught.value, LabError)
+    assert str(tmp_path) not in str(caught.value)
