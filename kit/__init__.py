@@ -5,7 +5,9 @@ Each tool is one file that needs no other: ``from kit import scan``, or ``kit co
 
 inventory   every field held, why, for how long, who may see it, how it is protected
 
-generate    a made-up shop of any size, the same for the same seed
+generate    a made-up shop of any size, the same for the same seed; its tables come from
+people      who works there and who buys
+trade       what is sold, paid, returned and delivered
 dirty       its untidy twin, with an answer key
 emit        the made-up shop as a till would export it
 tables      named tables to CSV, Parquet and SQLite, and back

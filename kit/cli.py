@@ -250,6 +250,9 @@ def import_(
         str | None, typer.Option(help="The shop's zone, e.g. America/New_York.")
     ] = None,
     region: Annotated[str, typer.Option(help="The shop's country, for phone numbers.")] = "US",
+    day_first: Annotated[
+        bool | None, typer.Option("--day-first/--month-first", help="31/12 or 12/31.")
+    ] = None,
     layout: Annotated[str | None, typer.Option(help="Say which layout it is: kit tills.")] = None,
     header: Annotated[
         list[str] | None,
@@ -275,6 +278,7 @@ def import_(
             inventory=load_inventory(inventory),
             time_zone=time_zone,
             region=region,
+            day_first=day_first,
             layout=layout,
             confirmed={ours: theirs for ours, _, theirs in pairs},
         )

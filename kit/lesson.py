@@ -240,19 +240,6 @@ def sample(name: str) -> pd.DataFrame:
     return pd.read_csv(path(name), dtype=str, keep_default_na=False, encoding="utf-8-sig")
 
 
-def save(rows: pd.DataFrame, name: str) -> Path:
-    """Write a made-up table as CSV into the learner's folder, anew each time.
-
-    Args:
-        rows: What to write; its index is left out.
-        name: File name, such as "from_david.csv".
-    """
-    made = workspace() / "made_in_lessons" / name
-    made.parent.mkdir(parents=True, exist_ok=True)
-    rows.to_csv(made, index=False, lineterminator="\n")
-    return made
-
-
 def path(name: str | Path) -> Path:
     """Return where a file lies; warn if it is not sample data, refuse that on a hosted notebook.
 
@@ -318,6 +305,8 @@ def doctor() -> None:
 
 def _print(text: str) -> None:
     """Print *text* in lines that fit, points indented below their dash."""
+    lines = []
     for line in text.splitlines():
         indent = "  " if line.startswith("- ") else ""
-        print(textwrap.fill(line, LINE, subsequent_indent=indent, break_on_hyphens=False))
+        lines += textwrap.wrap(line, LINE, subsequent_indent=indent, break_on_hyphens=False)
+    print("\n".join(lines))

@@ -14,8 +14,8 @@ It gives back one `Finding` per column, kind and confidence::
     vetoed         looks like card data and is none: the reason is given
 
 Card data is looked for in every cell. Other kinds are looked for in 500 distinct cells per batch
-and column, and in all of them where that sample, the column's name or free text asks for it; no
-more than 100 hits of a batch are checked one by one, the rest are counted by their pattern.
+and column, and in all of them where that sample, the column's name or free text asks for it. Where
+the first 100 hits of a batch hold what they promise, the rest are counted by their pattern.
 One batch is held at a time. Nothing is downloaded.
 
 Source: PCI DSS 4.0.1, requirement 3.3.1: track data and security codes may not be kept after
@@ -37,7 +37,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-SAMPLE = 500  # distinct cells that decide about a full pass
+SAMPLE = 500  # distinct cells, at least, that decide about a full pass
 CHECKED = 100  # cells per column and batch that go through the slow checks, about 50 µs each
 SHOWN = 10  # row numbers kept per finding
 VOTE = 0.6  # this share of a column's cells makes the column
@@ -139,7 +139,9 @@ class Meaning(Protocol):
 class Personal(Protocol):
     """Who knows what personal data look like: the module `personal`."""
 
-    SHAPES: Mapping[str, Shape]
+    @property
+    def SHAPES(self) -> Mapping[str, Shape]:  # noqa: N802 (a constant of the module)
+        """The shape of each kind."""
 
     def is_name(self, cell: str) -> bool:
         """Say whether a header cell is safe to show."""
@@ -329,16 +331,20 @@ class _Column:
         hits = cells.match(pattern, among)
         at = np.flatnonzero(hits)
         check, region = self.experts.personal.check, self.experts.region
-        examples = {
-            here: check(kind, cells.text[int(here)].as_py(), named=named, region=region)
-            for here in at[:: max(1, len(at) // CHECKED)]
-        }
-        good = [here for here, example in examples.items() if example]
-        if len(good) < VOTE * len(examples):
-            hits[:] = False  # too few to speak for those that were not checked
-        hits[list(examples)] = False
-        hits[good] = True
-        self.shapes[kind].add(cells, hits, lambda _: examples[good[0]])
+
+        def checked(some: NDArray[np.int64]) -> dict[int, str]:
+            texts = {int(here): cells.text[int(here)].as_py() for here in some}
+            tried = {h: check(kind, t, named=named, region=region) for h, t in texts.items()}
+            return {here: example for here, example in tried.items() if example}
+
+        some = at[:: max(1, len(at) // CHECKED)]
+        good = checked(some)
+        if len(good) < VOTE * len(some):  # too few to speak for those that were not checked
+            good = checked(at) if self.free or shape.literal else good
+            hits[at] = False
+        hits[some] = False
+        hits[list(good)] = True
+        self.shapes[kind].add(cells, hits, lambda _: next(iter(good.values())))
 
     def findings(self) -> Iterator[Finding]:
         """Give what the whole column comes to."""
@@ -396,10 +402,8 @@ class _Column:
         """Give everything that is not card data."""
         cells, says = self.filled.count, self.says.kind
         for kind, tally in self.shapes.items():
-            shape, part = (
-                self.experts.personal.SHAPES[kind],
-                f"{tally.count:,} of {cells:,} cells fit",
-            )
+            shape = self.experts.personal.SHAPES[kind]
+            part = f"{tally.count:,} of {cells:,} cells fit"
             if tally.count and kind == says:
                 yield self._finding(kind, "confirmed", tally, f"the column's name says so; {part}")
             elif tally.count and shape.pattern and tally.count >= VOTE * cells:

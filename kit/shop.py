@@ -23,18 +23,21 @@ from kit import (
     emit,
     generate,
     intake,
+    people,
     personal,
     pos,
     scan,
     sheets,
     sources,
     tables,
+    trade,
     unpack,
     workbook,
 )
 from kit.inventory import Inventory
 
 READERS = (sheets, unpack, delimited)  # the first that knows a file reads it
+PARTS = (people.People, trade.Trade)
 FORMATS = ("csv", "parquet", "sqlite", "xlsx")
 ROW = sources.ROW
 Progress = Callable[[int, int | None], None]
@@ -112,6 +115,7 @@ def read_export(
     inventory: Inventory,
     time_zone: str | None = None,
     region: str = "US",
+    day_first: bool | None = None,
     layout: str | None = None,
     confirmed: Mapping[str, str] | None = None,
 ) -> Imported:
@@ -123,6 +127,7 @@ def read_export(
         time_zone: The shop's own zone, e.g. ``America/New_York``. Needed where the till writes
             times without one.
         region: The shop's country in two letters, for phone numbers.
+        day_first: True for 31/12, False for 12/31, None to let each column show it.
         layout: The id of the layout, if the file fits two.
         confirmed: File header → the vendor's header, for labels in another language.
 
@@ -149,7 +154,11 @@ def read_export(
         group_type=match.layout.repeat_type,
     )
     converted = convert.convert(
-        export.table, export.types, time_zone=time_zone or "UTC", region=region
+        export.table,
+        export.types,
+        time_zone=time_zone or "UTC",
+        region=region,
+        day_first=day_first,
     )
     here = set(converted.table.column_names)
     foots = {
@@ -207,7 +216,12 @@ def scan_files(
             continue  # prose has no columns to write down
         if any(finding.confidence != "vetoed" for finding in found):
             known = _known(source, inventory)
-            if gaps := tuple(n for n in source.names if n in watched.filled and n not in known):
+            gaps = tuple(
+                name if personal.is_name(name) else f"column {number}"  # a header may be a customer
+                for number, name in enumerate(source.names, 1)
+                if name in watched.filled and name not in known
+            )
+            if gaps:
                 unwritten.append(Unwritten(source.path, source.place, gaps))
     return ScanReport(tuple(findings), tuple(skipped), tuple(unwritten), looked_at)
 
@@ -226,9 +240,6 @@ class _Watched:
                 if pc.any(pc.not_equal(batch[name], "")).as_py():
                     self.filled.add(name)
             yield batch
-
-    def leftover(self) -> sources.Source | None:
-        return self.source.leftover()
 
 
 def _known(source: sources.Source, inventory: Inventory) -> set[str]:
@@ -252,12 +263,17 @@ def write_rows(
     overwrite: bool = False,
 ) -> list[Path]:
     """Write the rows of an export, and the list of those not taken over, to a folder."""
-    columns = ("row", "column", "reason")
-    rejects = pa.table({c: [getattr(r, c) for r in report.rejects] for c in columns})
+    shape = pa.schema([("row", pa.int64()), ("column", pa.string()), ("reason", pa.string())])
+    rejects = pa.Table.from_pylist([vars(reject) for reject in report.rejects], schema=shape)
     name = report.layout.id.replace(".", "_")
     made = {name: report.table, f"{name[:23]}_rejects": rejects}  # a sheet's name has 31 letters
     write = workbook.write if format == "xlsx" else partial(tables.write, format=format)
     return write(made, folder, name=name, overwrite=overwrite)
+
+
+def made_up(customers: int, *, seed: int = 42, locale: str = "en_US") -> generate.Shop:
+    """Return a made-up shop: the same seed makes the same one, table by table as asked for."""
+    return generate.Shop(customers, parts=PARTS, seed=seed, locale=locale)
 
 
 def make_shop(
@@ -288,7 +304,7 @@ def make_shop(
     Returns:
         The files written.
     """
-    shop = generate.Shop(customers, seed=seed, locale=locale)
+    shop = made_up(customers, seed=seed, locale=locale)
     if dirt and till is not None:
         raise ShopError(
             "an untidy shop cannot be written as a till's export; choose one of the two"
@@ -299,6 +315,8 @@ def make_shop(
     made: dict[str, pa.Table] = {name: shop.table(name) for name in shop.tables}
     if dirt:
         twin = dirty.dirty(made, seed=seed, level=dirt)
+        if format == "csv":  # as a careless program writes it: ragged rows, nothing neutralised
+            return twin.write(folder, overwrite=overwrite)
         made = {**twin.tables, "truth": twin.truth}
     if till is not None:
         return _as_till(made, till, folder, overwrite, progress)
@@ -327,11 +345,15 @@ def _as_till(
         if path.exists() and not overwrite:
             raise ShopError(f"{path.name} is already there; choose another folder or overwrite")
     folder.mkdir(parents=True, exist_ok=True)
-    return [emit.emit(made, i, path, progress=progress) for i, path in zip(ids, paths, strict=True)]
+    for layout, path in zip(ids, paths, strict=True):
+        if overwrite:
+            path.unlink(missing_ok=True)
+        emit.emit(made, layout, path, progress=progress)
+    return paths
 
 
 def stream_lines(
     folder: Path, lines: int, *, seed: int, locale: str, progress: Progress | None = None
 ) -> Path:
     """Write millions of sale lines to one Parquet file; memory stays the same for any number."""
-    return generate.stream(folder, lines, seed=seed, locale=locale, progress=progress)
+    return generate.stream(folder, lines, parts=PARTS, seed=seed, locale=locale, progress=progress)

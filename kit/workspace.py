@@ -12,12 +12,13 @@ The folder that `lay_out` makes::
       sample_data/  the made-up shop
       records/      the records to fill in on Monday
       my-work/      what `reset` put aside
-      .kit/         manifest.json: kit version, and a SHA-256 for each file as it was laid down
+      .kit/         manifest.json: kit version, and a SHA-256 for each file that was laid down
       .gitignore    everything: real names may end up here
 
 A file that still has the hash of the manifest is untouched and may be replaced by
 a newer one. Any other file is the learner's: it is kept, or moved to `my-work`
-when the learner asks for a fresh copy. Nothing is deleted.
+when the learner asks for a fresh copy. Nothing is deleted. Of a notebook only the
+text of its cells is hashed: JupyterLab rewrites the rest when a lesson is opened.
 """
 
 from __future__ import annotations
@@ -110,17 +111,17 @@ def lay_out(folder: Path, *, source: Path = SOURCE, version: str | None = None) 
         target, new = folder / name, path.read_bytes()
         if not target.exists():
             added.append(name)
-        elif (held := _sha256(target.read_bytes())) == _sha256(new):
+        elif (held := _digest(target)) == _digest(path):
             files[name] = held
             continue
         elif held != files.get(name):
-            if files.get(name) != _sha256(new):
+            if files.get(name) != _digest(path):
                 kept.append(name)
             continue
         else:
             updated.append(name)
         _write(target, new)
-        files[name] = _sha256(new)
+        files[name] = _digest(path)
     _write_manifest(folder, version, files)
     return LaidOut(folder, version, tuple(added), tuple(updated), tuple(kept))
 
@@ -159,13 +160,11 @@ def reset(folder: Path, lesson: str, *, now: datetime, source: Path = SOURCE) ->
     for name in _named(lesson, list(pristine)):
         target, new = folder / name, pristine[name].read_bytes()
         aside = None
-        if target.exists() and _sha256(target.read_bytes()) not in {
-            files.get(name),
-            _sha256(new),
-        }:
+        untouched = {files.get(name), _digest(pristine[name])}
+        if target.exists() and _digest(target) not in untouched:
             aside = _put_aside(folder, target, stamp)
         _write(target, new)
-        files[name] = _sha256(new)
+        files[name] = _digest(pristine[name])
         done.append(Fresh(name, aside))
     _write_manifest(folder, kit, files)
     return tuple(done)
@@ -176,7 +175,7 @@ def touched(folder: Path) -> tuple[str, ...]:
     return tuple(
         name
         for name, digest in _manifest(folder)[1].items()
-        if not (folder / name).exists() or _sha256((folder / name).read_bytes()) != digest
+        if not (folder / name).exists() or _digest(folder / name) != digest
     )
 
 
@@ -282,5 +281,14 @@ def _write(path: Path, data: bytes) -> None:
         ) from None
 
 
-def _sha256(data: bytes) -> str:
+def _digest(path: Path) -> str:
+    """Return the hash of a file; of a notebook, the hash of what somebody typed into it."""
+    data = path.read_bytes()
+    if path.suffix == ".ipynb":
+        try:
+            cells = json.loads(data)["cells"]
+            typed = [[cell["cell_type"], "".join(cell["source"])] for cell in cells]
+            data = json.dumps(typed).encode()
+        except (ValueError, KeyError, TypeError):
+            pass  # not a notebook any more: all of it counts
     return hashlib.sha256(data).hexdigest()

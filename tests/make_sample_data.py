@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from kit import shop, tables
+from kit import dirty, shop
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "sample_data"
@@ -48,13 +48,10 @@ one seed; a test makes it again and compares every byte, so do not edit it by ha
 def make(folder: Path) -> None:
     """Write everything below *folder*."""
     shop.make_shop(folder / "clean", CUSTOMERS, seed=SEED)
-    shop.make_shop(folder / "twin", CUSTOMERS, seed=SEED, dirt=2)
-    twin = tables.read(folder / "twin")
-    changed = twin["truth"].filter(pc.field("table") == "customers")
-    tables.write({"customers": twin["customers"], "truth": changed}, folder / "dirty")
-    for path in (folder / "twin").iterdir():
-        path.unlink()
-    (folder / "twin").rmdir()
+    made = shop.made_up(CUSTOMERS, seed=SEED)
+    twin = dirty.dirty({name: made.table(name) for name in made.tables}, seed=SEED)
+    changed = twin.truth.filter(pc.field("table") == "customers")
+    dirty.Dirty({"customers": twin.tables["customers"]}, changed).write(folder / "dirty")
     vendors = sorted({path.stem for path in (ROOT / "kit/tills").glob("*.toml")})
     for vendor in vendors:
         try:

@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo
 import phonenumbers
 import pyarrow as pa
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from kit.convert import ROW, BadShop, BadType, ConvertError, Reject, convert
 
 NEW_YORK = ZoneInfo("America/New_York")
+UNHURRIED = settings(deadline=None)  # a busy machine is no failure
 
 
 def column(kind, *cells, **settings):
@@ -97,6 +98,7 @@ def test_another_currency_is_refused():
     assert "another currency" in reason("money", "$5.00", "$6.00", "€7.00")
 
 
+@UNHURRIED
 @given(
     cents=st.lists(st.integers(-(10**14), 10**14), min_size=1, max_size=20),
     signs=st.sampled_from([",.", ".,", "'.", " ,", "’."]),
@@ -118,6 +120,7 @@ def test_money_written_in_any_style_is_read_back(cents, signs, shape, brackets):
     assert values("money", *cells) == cents
 
 
+@UNHURRIED
 @given(st.lists(st.decimals(-(10**9), 10**9, places=8), min_size=1))
 def test_money_rounds_like_an_accountant(amounts):
     """The vectorised rounding is the decimal module's."""
@@ -126,6 +129,7 @@ def test_money_rounds_like_an_accountant(amounts):
     assert values("money", *(f"{a:.8f}" for a in amounts)) == cents
 
 
+@UNHURRIED
 @given(st.text("0123456789.,'() -+$€", max_size=12))
 @example("1,23,456")
 @example("1.234.56")
@@ -187,6 +191,7 @@ def test_blanks_are_null(kind):
     assert values(kind, "", None, "N/A", "-", "NULL", "None", " ") == [None] * 7
 
 
+@UNHURRIED
 @given(st.lists(st.text(), max_size=5))
 def test_text_is_never_refused(cells):
     """A note may hold anything."""
@@ -293,6 +298,7 @@ ZONES = [
 MOMENTS = st.datetimes(datetime(1973, 1, 2), datetime(2099, 12, 30))  # noqa: DTZ001
 
 
+@UNHURRIED
 @given(
     moments=st.lists(MOMENTS, min_size=1, max_size=20),
     zone=st.sampled_from(ZONES),
@@ -319,6 +325,7 @@ def test_any_moment_is_read_as_the_zone_rules_say(moments, zone, style):
             assert {next(read)} == fits
 
 
+@UNHURRIED
 @given(st.lists(st.datetimes(datetime(1973, 1, 2), datetime(2099, 12, 30), timezones=st.just(UTC))))  # noqa: DTZ001
 def test_a_written_offset_always_decides(moments):
     """With an offset in the cell no hour is in doubt."""
@@ -327,6 +334,7 @@ def test_a_written_offset_always_decides(moments):
     assert values("datetime", *cells) == moments
 
 
+@UNHURRIED
 @given(st.lists(st.dates(date(1900, 1, 1), date(2099, 12, 31)), min_size=1), st.booleans())
 def test_dates_in_either_order_are_read_back(days, day_first):
     """A birthday survives the trip in both countries."""
@@ -382,6 +390,7 @@ def test_a_bad_phone_empties_its_cell_and_keeps_the_row(cell):
     assert done.rows_out == 0
 
 
+@UNHURRIED
 @given(
     area=st.integers(200, 999),
     line=st.integers(0, 199),

@@ -15,6 +15,7 @@ import pytest
 from kit import dirty as module
 from kit import generate
 from kit.dirty import BadTable, Dirty, DirtyError, Exists, NoSuchLevel, dirty
+from kit.shop import made_up
 
 COPIES = {"duplicate", "new id", "typo", "nickname", "swapped", "moved"}
 CELLS = {kind for kind, _, _ in module.CELLS}
@@ -72,6 +73,12 @@ def written(value):
     if isinstance(value, datetime.datetime):
         return value.strftime("%Y-%m-%dT%H:%M:%SZ")
     return value if value is None else str(value)
+
+
+def luhn(number):
+    """Say whether the last digit of a card number is the right one."""
+    digits = [int(d) for d in reversed(number)]
+    return sum(digits[::2] + [d * 2 - 9 * (d > 4) for d in digits[1::2]]) % 10 == 0
 
 
 def answers(result, kind=None):
@@ -185,6 +192,7 @@ def test_card_numbers_are_the_published_test_cards(untidy, clean):
             number = re.sub(r"\D", "", re.search(r"\d[\d -]{12,19}\d(?= |$)", note)[0])
 
             assert number in module.CARDS
+            assert luhn(number)
             assert bool(re.search(r"cvv|sec code|CVC", note)) == (kind == "cvv")
 
 
@@ -284,7 +292,7 @@ def test_draws_are_those_of_the_made_up_shop():
 
 def test_the_made_up_shop_can_be_dirtied():
     """The tables of kit/generate.py have the columns that are needed here."""
-    made = generate.Shop(300, seed=1)
+    made = made_up(300, seed=1)
     tables = {name: made.table(name) for name in made.tables}
     result = dirty(tables, seed=1)
 
@@ -342,3 +350,15 @@ def test_a_shop_without_customers_yet_stays_clean():
     result = dirty({name: table.slice(0, 0) for name, table in shop(2).items()}, seed=1, level=3)
 
     assert result.truth.num_rows == 0
+
+
+def test_a_change_that_changes_nothing_is_no_answer():
+    """A name without capitals cannot have the wrong ones: nobody is asked to correct it."""
+    people = shop(100)["customers"]
+    same = pa.array(["李"] * 100)
+    people = people.set_column(1, "first_name", same).set_column(2, "last_name", same)
+    result = dirty({"customers": people}, seed=1, level=3)
+
+    assert {a["kind"] for a in answers(result)} >= {"duplicate", "typo"}
+    assert not answers(result, "swapped")
+    assert all(cell(result, a) != a["clean"] for a in answers(result) if a["column"])

@@ -55,9 +55,9 @@ def browser():
 
 
 def seen(notebook):
-    """Return what a reader sees below each code cell."""
+    """Return what a reader sees below each code cell, however many pieces it came in."""
     return [
-        [o.get("text") or o.get("data", {}).get("text/plain") for o in cell.outputs]
+        "".join(o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.outputs)
         for cell in notebook.cells
         if cell.cell_type == "code"
     ]

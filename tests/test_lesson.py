@@ -21,7 +21,7 @@ def home(tmp_path, monkeypatch):
     """Return a learner's folder with one file of sample data."""
     (tmp_path / "lab/sample_data/clean").mkdir(parents=True)
     (tmp_path / "lab/sample_data/clean/customers.csv").write_text(
-        "customer_id,postcode\nc1,01234\nc2,\n", encoding="utf-8"
+        "customer_id,postcode,note\nc1,01234,\nc2,02134,NA\n", encoding="utf-8"
     )
     (tmp_path / "real.csv").write_text("name\nsomebody\n")
     monkeypatch.setenv("KIT_WORKSPACE", str(tmp_path / "lab"))
@@ -144,7 +144,8 @@ def test_sample_data_keep_every_character(home):
     """A postcode keeps its zero, and a blank stays a blank."""
     table = lesson.sample("clean/customers.csv")
 
-    assert table["postcode"].tolist() == ["01234", ""]
+    assert table["postcode"].tolist() == ["01234", "02134"]
+    assert table["note"].tolist() == ["", "NA"]
 
 
 def test_sample_data_print_no_banner(home, capsys):

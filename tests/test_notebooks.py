@@ -19,7 +19,8 @@ import pytest
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
-from kit import lesson
+from kit import lesson, shop
+from kit.inventory import Inventory
 
 ROOT = Path(__file__).parent.parent
 LESSONS = sorted(ROOT.glob("notebooks/*.ipynb"))
@@ -78,7 +79,9 @@ def outputs(path):
 def run(notebook, path):
     """Execute a changed copy of the lesson at *path*."""
     here = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=60, kernel_name="python3", resources=here).execute()
+    NotebookClient(
+        notebook, timeout=60, kernel_name="python3", coalesce_streams=True, resources=here
+    ).execute()
 
 
 def seen(cell):
@@ -237,7 +240,17 @@ def test_minutes_add_up(path):
 @each_lesson
 def test_minutes_of_exercises_are_those_in_the_headings(path):
     """A trainer reads the heading, a test reads the record: they say the same."""
-    assert minutes(path)[2] == sum(lesson.exercise(name).minutes for name in asked(path))
+    said, recorded = [], []
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            for heading in re.findall(r"^#+ (.*)$", cell.source, re.M):
+                timed = re.search(r"\((\d+) min\)$", heading)
+                said.append(int(timed[1]) if timed else 0)
+                recorded.append(0)
+        elif found := re.search(r'lesson\.exercise\("([^"]+)"\)\.check', cell.source):
+            recorded[-1] += lesson.exercise(found[1]).minutes
+
+    assert said == recorded
 
 
 @each_lesson
@@ -281,6 +294,20 @@ def test_only_the_learner_writes_functions(path):
         if "exercise" not in cell.metadata.get("tags", []):
             kinds = (ast.FunctionDef, ast.ClassDef, ast.Lambda)
             assert not [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, kinds)]
+
+
+@each_lesson
+def test_lessons_hold_no_card_numbers_and_nobody_real(path):
+    """Sources and stored outputs are published: made-up people only, and cards only masked."""
+    report = shop.scan_files([path], inventory=Inventory.default())
+    text = "\n".join([prose(path), *(c.source for c in cells(path, "code")), *outputs(path)])
+
+    assert report.looked_at
+    assert not report.card_data
+    for address in re.findall(r"@([\w-]+(?:\.[\w-]+)+)", text):
+        assert re.fullmatch(r"example\.(com|net|org)", address)
+    for number in re.findall(r"\+\d+(?:[ -]\d{2,4})*", text):
+        assert re.fullmatch(r"\+1\d{3}55501\d\d", number)
 
 
 # ---- exercises ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FACES = {"copying", "lesson", "workspace", "lab", "doctor", "show", "tour", "cli"}  # what people touch
+FACES = {"copying", "lesson", "workspace", "lab", "doctor", "show", "tour", "cli"}
 ON_TOP = {"__init__", "shop", "cluster"} | FACES
 MODULES = sorted(ROOT.glob("kit/*.py"))
 TOOLS = [path for path in MODULES if path.stem not in ON_TOP]
@@ -166,7 +166,7 @@ def test_the_wheel_holds_the_kit_and_its_data_only(wheel):
     packed = {n for n in names if not n.split("/")[0].endswith(".dist-info")}
 
     assert {n.split("/")[0] for n in packed} == {"kit"}
-    assert {Path(n).suffix for n in packed} <= {".py", ".toml", ".typed"}
+    assert {Path(n).suffix for n in packed} <= {".py", ".toml", ".md"}
     assert {
         f"kit/{p.relative_to(ROOT / 'kit').as_posix()}" for p in ROOT.glob("kit/**/*.toml")
     } <= packed

@@ -116,6 +116,7 @@ SMALL_CSV = """\
 
 
 @pytest.mark.parametrize("format", FORMATS)
+@settings(max_examples=50, deadline=None)
 @given(rows=ROWS)
 @example(rows=[(None,) * 6])
 @example(rows=[("",) + (None,) * 5])
@@ -158,6 +159,7 @@ def test_a_column_that_was_empty_so_far_stays_text(tmp_path):
     assert read(path, schemas={"late": late.schema})["late"].equals(late)
 
 
+@settings(deadline=None)
 @given(texts=st.lists(st.none() | TEXTS))
 @example(texts=ATTACKS + HARMLESS)
 def test_guard_can_be_undone(texts):
@@ -168,6 +170,7 @@ def test_guard_can_be_undone(texts):
     assert unguard(guard(guard(column))).equals(guard(column))
 
 
+@settings(deadline=None)
 @given(text=TEXTS)
 def test_guarded_text_never_starts_like_a_formula(text):
     """The first visible character decides; a number that computes nothing may stay."""
@@ -205,7 +208,7 @@ def test_hash_is_that_of_the_csv():
 
 
 @given(rows=ROWS, size=st.integers(1, 4))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_hash_does_not_depend_on_the_batches(rows, size):
     """A table made in pieces is the same table."""
     whole = table(rows)

@@ -130,6 +130,7 @@ def test_dates_are_real_dates_and_money_is_whole_cents(tmp_path):
     assert sheet.dimensions == "A1:F4"
 
 
+@settings(deadline=None)
 @given(texts=st.lists(st.none() | TEXTS))
 @example(texts=ATTACKS)
 def test_guard_can_be_undone(texts):
@@ -139,6 +140,7 @@ def test_guard_can_be_undone(texts):
     assert unguard(guard(column)).equals(column)
 
 
+@settings(deadline=None)
 @given(text=TEXTS)
 def test_guard_is_the_one_of_the_csv(text):
     """The lines written twice, here and in tables.py, do the same but for empty texts."""

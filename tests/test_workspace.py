@@ -138,6 +138,44 @@ def test_an_interrupted_start_is_continued(lab, source):
     assert held(lab)[FIRST] == "mine, written before the manifest"
 
 
+def test_a_start_that_fails_half_way_is_continued(source, tmp_path):
+    """After a full disk, the same command goes on instead of calling the folder somebody else's."""
+    stubborn = source / "sample_data" / ("x" * 255)  # one more letter is too long for the disk
+    stubborn.write_text("")
+    with pytest.raises(CannotWrite, match="free some space or choose another folder"):
+        lay_out(tmp_path / "lab", source=source, version="1.0")
+    stubborn.unlink()
+    done = lay_out(tmp_path / "lab", source=source, version="1.0")
+
+    assert FIRST in held(done.folder)
+    assert touched(done.folder) == ()
+
+
+def test_opening_and_running_a_lesson_is_not_work_to_keep(lab, source):
+    """JupyterLab rewrites a notebook that is only looked at; updates must still reach it."""
+
+    def book(typed, *, ran):
+        """Return a notebook as JupyterLab saves it, before and after Run All."""
+        outputs = [{"output_type": "stream", "name": "stdout", "text": ["4\n"]}] if ran else []
+        cell = {"cell_type": "code", "source": typed, "outputs": outputs, "metadata": {}}
+        about = {"language_info": {"version": "3.13.0"}} if ran else {}
+        return json.dumps({"cells": [cell], "metadata": about})
+
+    (source / FIRST).write_text(book("2 + 2", ran=False))
+    lay_out(lab, source=source, version="1.1")
+    (lab / FIRST).write_text(book(["2 + ", "2"], ran=True))
+    assert touched(lab) == ()
+
+    (source / FIRST).write_text(book("2 + 3", ran=False))
+    assert lay_out(lab, source=source, version="2.0").updated == (FIRST,)
+
+    (lab / FIRST).write_text(book("2 + 4", ran=True))
+    assert touched(lab) == (FIRST,)
+    (source / FIRST).write_text(book("2 + 5", ran=False))
+    assert lay_out(lab, source=source, version="3.0").kept == (FIRST,)
+    assert reset(lab, "0", now=NOW, source=source)[0].aside
+
+
 def test_reset_puts_work_aside_and_lays_down_a_fresh_copy(lab, source):
     """Starting a lesson again keeps what was written."""
     (lab / FIRST).write_text("mine")

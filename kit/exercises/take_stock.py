@@ -10,16 +10,26 @@ from pathlib import Path
 from kit import inventory
 from kit.lesson import Exercise, quiz
 
-PLANTED = "Partner Phone"  # the lesson plants it in a till export
-NAME = "customers.anniversary"
+PLANTED = "Allergies"  # the column of found/customers_export.csv that nobody wrote down
+NAME = "customers.allergies"
 WRITTEN = """\
-[customers.anniversary]
-what = "wedding anniversary, for a reminder"
-purposes = ["marketing"]
+[customers.allergies]
+what = "what the customer is allergic to"
+class = "health"
+purposes = ["sale"]
 keep = "1 year after last purchase"
-see = ["owner", "marketer"]
+protect = "seal"
+see = ["owner", "manager"]
 """
-LONGEST_YEARS = 3  # a reminder that nobody answered for three years is not wanted
+LONGEST_YEARS = 3  # a customer who has not come for three years may have moved
+QUESTIONS = {
+    "what": "in words a customer understands what the field is",
+    "class": "which kind of data it is",
+    "purposes": "why you hold it",
+    "keep": "until when you keep it",
+    "protect": "how it is protected",
+    "see": "who sees it",
+}
 
 
 def find_column(answer: object) -> str | None:
@@ -35,7 +45,7 @@ def find_column(answer: object) -> str | None:
             "that column is among them, but the others are written down; name the one that is not"
         )
     if any(inventory.Inventory.default().find(str(one)) for one in given):
-        return "that column is written down; which one did David add?"
+        return "that column is written down; which one did Stuart add?"
     return "there is no such column in the export; look at the list once more"
 
 
@@ -48,9 +58,9 @@ def write_entry(answer: object) -> str | None:
     except tomllib.TOMLDecodeError:
         return 'this is not TOML; look for a missing quote, bracket or equals sign: name = "value"'
     table = sections.get("customers")
-    own = table.get("anniversary") if isinstance(table, dict) else None
+    own = table.get("allergies") if isinstance(table, dict) else None
     if not isinstance(own, dict):
-        return "the first line names the field: [customers.anniversary]"
+        return "the first line names the field: [customers.allergies]"
     for key, question in QUESTIONS.items():
         if key not in own:
             return f"a line is missing: {key} = ...; it says {question}"
@@ -60,21 +70,17 @@ def write_entry(answer: object) -> str | None:
     except inventory.InventoryError as error:
         return re.sub(r"^inventory(, line \d+)?(, \[[\w.]+\])?: ", "", str(error))
     field = held.fields[NAME]
-    if extra := sorted(set(field.purposes) - {"marketing", "loyalty"}):
-        return f"a reminder is not for {extra[0]!r}; offers to those who said yes are 'marketing'"
+    if field.kind != "health":
+        return 'an allergy is a fact about health: class = "health"'
+    if extra := sorted(set(field.purposes) - {"sale"}):
+        return f"an allergy is not for {extra[0]!r}; it is needed to hand over the bouquet: 'sale'"
     if field.keep.unit == "year" and field.keep.count > LONGEST_YEARS:
-        return f"{field.keep.count} years is too long for a reminder; one year is enough"
-    if extra := sorted({"cashier", "trainer"} & set(field.see)):
-        return f"a {extra[0]} sends no reminders; name only who needs it for the purpose"
+        return f"{field.keep.count} years is too long: whoever comes no more needs no bouquet"
+    if field.protect == "open":
+        return 'a thief reads what is open; lock it with protect = "seal"'
+    if extra := sorted(set(field.see) - {"owner", "manager"}):
+        return f"Mara decided on owner and manager; {extra[0]} is one more"
     return None
-
-
-QUESTIONS = {
-    "what": "in words a customer understands what the field is",
-    "purposes": "why you hold it",
-    "keep": "until when you keep it",
-    "see": "who sees it",
-}
 
 
 def name_places(answer: object) -> str | None:
@@ -94,9 +100,8 @@ EXERCISES = (
         find_column,
         right="Nobody had written it down, so nobody knew why it is there or when it goes.",
         hints=(
-            "Scan David's file as you scanned the old export: shop.scan_files([planted], ...).",
-            "What a scan finds and the inventory lacks is in .unwritten. Show its column.",
-            'In full: lesson.table(shop.scan_files([planted], inventory=held).unwritten, "column")',
+            "Stuart wanted to spare people who cannot bear lilies. What would he write down?",
+            "Put report.unwritten[0].columns in place of the dots.",
         ),
         source=f'column = "{PLANTED}"',
         wrong=(
@@ -110,25 +115,27 @@ EXERCISES = (
         "take_stock.2",
         10,
         write_entry,
-        right="A reader now knows why the shop asks for this date, and when it is deleted.",
+        right="Whoever reads this knows why the shop asks, when the note goes, and who sees it.",
         hints=(
-            "Five lines: the name in square brackets, then what, purposes, keep and see.",
-            'Purposes and people are lists, with brackets: see = ["owner", "marketer"]',
+            "Copy the telephone's entry between two marks of three quotes, and change each line.",
+            'Purposes and people are lists, with brackets: purposes = ["sale"]',
             'An end is a number, a unit and an event: keep = "1 year after last purchase"',
         ),
         source=f'entry = """\n{WRITTEN}"""',
         wrong=(
             (7, "between two marks of three quotes"),
-            (WRITTEN.replace('"marketing"]', '"marketing"'), "not TOML"),
-            (WRITTEN.replace("anniversary]", "birthday]"), "[customers.anniversary]"),
-            (WRITTEN.replace('purposes = ["marketing"]\n', ""), "it says why you hold it"),
-            (WRITTEN.replace('["marketing"]', "[]"), "has no purpose"),
-            (WRITTEN.replace('"marketing"', '"just in case"'), "'just in case' is not one of"),
-            (WRITTEN.replace('"marketing"', '"accounts"'), "not for 'accounts'"),
+            (WRITTEN.replace('"sale"]', '"sale"'), "not TOML"),
+            (WRITTEN.replace("allergies]", "phone]"), "[customers.allergies]"),
+            (WRITTEN.replace('purposes = ["sale"]\n', ""), "it says why you hold it"),
+            (WRITTEN.replace('["sale"]', "[]"), "has no purpose"),
+            (WRITTEN.replace('"sale"', '"just in case"'), "'just in case' is not one of"),
+            (WRITTEN.replace('"sale"', '"marketing"'), "not for 'marketing'"),
             (WRITTEN.replace("1 year after last purchase", "forever"), "keep"),
             (WRITTEN.replace("1 year", "10 years"), "10 years is too long"),
-            (WRITTEN.replace('"marketer"', '"cashier"'), "a cashier sends no reminders"),
-            (WRITTEN.replace('"marketer"', '"everybody"'), "'everybody' is not one of"),
+            (WRITTEN.replace('"health"', '"note"'), "a fact about health"),
+            (WRITTEN.replace('"seal"', '"open"'), "a thief reads what is open"),
+            (WRITTEN.replace('"manager"', '"cashier"'), "cashier is one more"),
+            (WRITTEN.replace('"manager"', '"everybody"'), "'everybody' is not one of"),
         ),
     ),
     Exercise(
