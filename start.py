@@ -387,7 +387,8 @@ def make_lock(rest: list[str]) -> int:
     base = ["uv", "pip", "compile", "pyproject.toml", "--universal", "--generate-hashes", "--quiet"]
     base += ["--no-emit-index-url", "--python-version", "3.11"]  # the oldest this runs on
     base += ["--custom-compile-command", "python3 start.py lock", "--extra", "lab"]
-    for name, extra in ((RUN, []), (TEST, ["--extra", "test"])):
+    # the same versions in both, so that `test` only adds to what an owner runs
+    for name, extra in ((TEST, ["--extra", "test"]), (RUN, ["-c", TEST])):
         command = [*base, *extra, *rest, "-o", name]
         if subprocess.call(command, cwd=ROOT, stdout=subprocess.DEVNULL):
             return 1
