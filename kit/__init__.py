@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT-0
 """Tools for handling a shop's customer data safely. This page is the map; it imports nothing.
 
-Each tool is one file that needs no other: ``from kit import scan``, or ``kit copy scan --into DIR``.
+Each tool is one file that needs no other: ``from kit import scan``, or
+``kit copy scan --into DIR``.
 
 inventory   every field held, why, for how long, who may see it, how it is protected
 

@@ -42,7 +42,7 @@ class Tool:
 
 
 def tools() -> dict[str, Tool]:
-    """Return every tool that can be copied out, by name: its header says so, and it needs no kit."""
+    """Return the tools that can be copied out, by name: the header says so, and none needs kit."""
     found = {}
     for path in sorted(KIT.glob("*.py")):
         text = path.read_text(encoding="utf-8")
