@@ -19,8 +19,9 @@ import pytest
 
 from kit.lab import LESSON, LabError, NothingToOpen, serve
 
-SERVE = (
-    "import sys; from pathlib import Path; from kit import lab; lab.serve(Path(sys.argv[1]), **{})"
+SERVE = (  # a test run in the background of a shell would hand down that Ctrl+C is ignored
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from pathlib import Path; from kit import lab; lab.serve(Path(sys.argv[1]), **{})"
 )
 
 
