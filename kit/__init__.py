@@ -27,6 +27,42 @@ scan        personal and card data in any table, masked, with what to do
 cards       what a card number, a security code and track data look like
 personal    what e-mails, phones, birthdays and other personal data look like
 
-Where they meet: ``shop``. What people touch: ``cli`` (the command `kit`), ``tour``, ``lesson``,
+encrypt     values and whole columns, each locked to its row
+kinds       numbers, dates and moments come back as they were
+frames      the columns of a table that the inventory protects, in one call
+blind_index  find a sealed e-mail without opening all of them
+pseudonyms  stand-ins for customers, others for each recipient
+keys        one primary key per purpose, old ones kept while needed
+keyfile     keeps them in one file that only the passphrase opens
+passphrase  where it comes from, and what a good one is
+recovery    all keys once more, for a key on paper
+rotate      moves sealed columns to a new key
+agefile     whole files, for people with an age key or a passphrase
+
+forms       what is asked, and the notice above it, as data; what does not fit is named
+tidy        one answer or a whole column, tidied; card numbers and health words refused
+collect     a sign-up taken with proof, or refused with every reason
+consent     who agreed to what, at any past moment; browsers that say no
+optin       a link that confirms an address, once
+minimise    a birthday becomes a month, an address a region
+fold        an export split into the shop's tables, with ids that stay the same
+
+settings    who works in the shop, in which role, and where its data lies
+schema      the tables of a shop, with no place for what is not written down
+store       opens the database, SQLite or PostgreSQL; all of a change or nothing
+rows        adds, finds and changes rows; a colleague's edit is not lost
+roles       what each role may see, masked for the screen, refused by the database
+grants      the same in PostgreSQL, by its own rights
+history     who changed what, kept as tokens
+trash       a deleted customer comes back, with points and purchases
+ledger      who was erased, without knowing who it was
+
+audit       who saw and changed whose data, in a chain
+tamper      what was done to that chain
+watch       who looked at customers in an unusual way
+
+Where they meet: ``practice`` (made-up shops), ``files`` (exports, scans), ``vault`` (keys),
+``shop`` (a shop's folder), ``imports``, ``removals``, ``rekey``. What people touch: ``cli``,
+``cli_keys`` and ``cli_shop`` (the command `kit`) over ``terminal``, ``tour``, ``lesson``,
 ``workspace``, ``lab``, ``doctor``, ``show``, ``copying``.
 """

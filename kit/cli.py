@@ -8,23 +8,21 @@ piped. Tools are imported inside their command: `kit --help` loads neither panda
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from kit import cli_keys, cli_shop
+from kit.terminal import FOUND, Json, ShopFolder, answer, now, progress, say
 
 if TYPE_CHECKING:
     from kit.inventory import Inventory
 
 LESSONS = Path("my-lessons")
 LAYOUT_SHOWN = ("id", "title", "status", "source", "seen")
-FOUND = 3  # exit code: done, and there is something to act on
 
 app = typer.Typer(
     name="kit",
@@ -36,7 +34,19 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for another program.")]
+app.add_typer(cli_keys.app)
+app.command()(cli_keys.seal)
+app.command()(cli_keys.unseal)
+app.add_typer(cli_shop.app)
+for command in (
+    cli_shop.init,
+    cli_shop.find,
+    cli_shop.who,
+    cli_shop.delete,
+    cli_shop.undelete,
+):
+    app.command()(command)
+
 InventoryFile = Annotated[
     Path | None,
     typer.Option("--inventory", help="Your inventory.toml; else the one to start from."),
@@ -75,41 +85,6 @@ def _explain(error: Exception) -> str:
     )
 
 
-def say(text: str = "") -> None:
-    """Print a line to standard output."""
-    typer.echo(text)
-
-
-def warn(text: str) -> None:
-    """Print a line to standard error."""
-    typer.echo(text, err=True)
-
-
-def answer(value: object) -> None:
-    """Print a JSON answer."""
-    say(json.dumps(value, ensure_ascii=False, indent=2, default=str))
-
-
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Draw a bar on standard error while the work inside goes on."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 def load_inventory(path: Path | None) -> Inventory:
     """Return the inventory named, or the default one."""
     from kit.inventory import Inventory
@@ -137,8 +112,8 @@ def copy(
     known = copying.tools()
     if not modules or into is None:
         for name, tool in known.items():
-            say(f"{name:<10} {tool.gain}")
-            say(f"{'':<10} needs: {', '.join(tool.packages) or 'nothing but Python'}")
+            say(f"{name:<12} {tool.gain}")
+            say(f"{'':<12} needs: {', '.join(tool.packages) or 'nothing but Python'}")
         if modules:
             raise typer.BadParameter("say where to: --into DIR", param_hint="--into")
         return
@@ -172,16 +147,18 @@ def generate_(
 
     Example: kit generate practice --customers 500 --format xlsx
     """
-    from kit import shop, show
+    from kit import practice, show
 
-    _one_of("--format", format, shop.FORMATS)
+    _one_of("--format", format, practice.FORMATS)
     if dirty and as_:
         raise typer.BadParameter("choose --dirty or --as, not both", param_hint="--as")
     with progress(f"making up {lines:,} lines" if lines else "making up a shop") as tick:
         if lines:
-            written = [shop.stream_lines(folder, lines, seed=seed, locale=locale, progress=tick)]
+            written = [
+                practice.stream_lines(folder, lines, seed=seed, locale=locale, progress=tick)
+            ]
         else:
-            written = shop.make_shop(
+            written = practice.make_shop(
                 folder,
                 customers,
                 seed=seed,
@@ -212,13 +189,13 @@ def scan(
 
     Exit code 3 means card data: act today. Example: kit scan exports/ --all
     """
-    from kit import shop
+    from kit import files
 
     for path in paths:
         if not path.exists():
             raise typer.BadParameter(f"{path} is not there", param_hint="paths")
     with progress("looking") as tick:
-        report = shop.scan_files(
+        report = files.scan_files(
             paths, inventory=load_inventory(inventory), region=region, progress=tick
         )
     if as_json:
@@ -260,20 +237,33 @@ def import_(
     ] = None,
     inventory: InventoryFile = None,
     overwrite: Annotated[bool, typer.Option(help="Replace files of the same name.")] = False,
+    actor: cli_shop.Actor = None,
+    shop: ShopFolder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Read a till's export: types, control totals, and nothing your inventory does not name.
+    """Take a till's export into the shop; outside a shop's folder, only read it and report.
 
     Exit code 3 means rows set aside or totals that do not agree. Example: kit import items.csv
     """
-    from kit import shop, show
+    from kit import files, practice, show
 
-    _one_of("--format", format, shop.FORMATS)
+    _one_of("--format", format, practice.FORMATS)
     pairs = [pair.partition("=") for pair in header or []]
     if not all(ours and theirs for ours, _, theirs in pairs):
         raise typer.BadParameter("write it as YOURS=THEIRS", param_hint="--header")
+    if out is None and (shop / "shop.toml").exists():
+        cli_shop.take_in(
+            file,
+            shop,
+            actor,
+            as_json=as_json,
+            day_first=day_first,
+            layout=layout,
+            confirmed={ours: theirs for ours, _, theirs in pairs},
+        )
+        return
     with progress("reading"):
-        report = shop.read_export(
+        report = files.read_export(
             file,
             inventory=load_inventory(inventory),
             time_zone=time_zone,
@@ -282,7 +272,7 @@ def import_(
             layout=layout,
             confirmed={ours: theirs for ours, _, theirs in pairs},
         )
-        written = shop.write_rows(report, out, format=format, overwrite=overwrite) if out else []
+        written = files.write_rows(report, out, format=format, overwrite=overwrite) if out else []
     if as_json:
         answer(
             {
@@ -378,8 +368,3 @@ def tour(
     from kit import tour
 
     tour.walk(folder, say=say, progress=progress)
-
-
-def now() -> datetime:
-    """Read the clock: the one place where a command does."""
-    return datetime.now().astimezone()

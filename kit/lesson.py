@@ -199,12 +199,18 @@ def _load(topic: str) -> tuple[Exercise, ...]:
 
 
 @contextmanager
-def refused(expected: type[Exception]) -> Iterator[None]:
-    """Show that the code inside is refused; fail if it is not, or not for this reason."""
+def refused(expected: type[Exception], *, hide: object = None) -> Iterator[None]:
+    """Show that the code inside is refused; fail if it is not, or not for this reason.
+
+    Args:
+        expected: The error that it must stop with.
+        hide: What differs in every run, such as the number of a key; shown as dots.
+    """
     try:
         yield
     except expected as error:
-        _print(f"Refused ({type(error).__name__}): {error}")
+        said = str(error) if hide is None else str(error).replace(str(hide), "...")
+        _print(f"Refused ({type(error).__name__}): {said}")
     else:
         raise AssertionError(f"expected {expected.__name__}, but nothing was refused")
 

@@ -1,359 +1,428 @@
 # SPDX-License-Identifier: MIT-0
-"""The one place where the tools meet: what the command line and the lessons call.
+"""A shop's folder: its settings, inventory, keys and database, opened together.
 
-Each function here hands one tool's answer to the next. If it could be tested without a file, it
-belongs in a tool.
+Everything personal is sealed before it reaches the database and opened after it has left it; every
+look at it is logged in the same transaction, before the answer is given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import phonenumbers
+import sqlalchemy as sa
 
 from kit import (
-    cards,
-    convert,
-    delimited,
-    dirty,
-    emit,
-    generate,
-    intake,
-    people,
-    personal,
-    pos,
-    scan,
-    sheets,
-    sources,
-    tables,
-    trade,
-    unpack,
-    workbook,
+    audit,
+    blind_index,
+    history,
+    kinds,
+    ledger,
+    passphrase,
+    roles,
+    rows,
+    schema,
+    settings,
+    tamper,
+    trash,
 )
+from kit import store as database
+from kit.audit import Log
+from kit.blind_index import BlindIndex
+from kit.encrypt import Cipher
 from kit.inventory import Inventory
+from kit.keyfile import KeyFile, Passphrase
+from kit.keys import DEFAULT, Key, Keyring
+from kit.settings import Settings
 
-READERS = (sheets, unpack, delimited)  # the first that knows a file reads it
-PARTS = (people.People, trade.Trade)
-FORMATS = ("csv", "parquet", "sqlite", "xlsx")
-ROW = sources.ROW
-Progress = Callable[[int, int | None], None]
+if TYPE_CHECKING:
+    from kit import watch
+
+SETTINGS, INVENTORY, KEYRING = "shop.toml", "inventory.toml", "keyring.json"
+LEDGER = "erasures.jsonl"
+FOLDERS = ("backups", "requests", "reports", "records")
+STAND_INS = "pseudonyms:imports"  # makes ids of customers whom a till knows by e-mail only
+INDEX_KINDS = {"email": "e-mail", "phone": "phone", "name": "name", "last_name": "name"}
+SEALED = ("seal", "seal and index")
+CUSTOMERS = "customers"
+NAMES = ("last_name", "first_name", "name")
 
 
 class ShopError(Exception):
     """Base of the errors below."""
 
 
-class NoTimeZone(ShopError):
-    """The export's times say no zone, and the caller said none either."""
+class NotAShop(ShopError):
+    """The folder is no shop's, or is one already."""
+
+
+class NotAllowed(ShopError):
+    """The role does not allow it. It was logged."""
+
+
+class NoSuchCustomer(ShopError):
+    """Nobody was found."""
 
 
 @dataclass(frozen=True)
-class Rejected:
-    """A row, or one cell of it, that was not taken over, and why. Never the value."""
+class Seen:
+    """One customer as a role may see them: what is hidden is masked."""
 
-    row: int
-    column: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A till export, read.
-
-    Attributes:
-        layout: The till and table it comes from, with how well the layout is verified.
-        table: ``#row`` and typed columns named ``table.column``; only what the inventory names.
-        rows: Records in the file, the ones not taken over included.
-        rejects: Rows and cells not taken over.
-        dropped: (header, why) of columns that were never loaded.
-        unmapped: Headers that the kit has no use for; not loaded either.
-        gaps: Fields that the inventory does not name; refused.
-        checks: Control totals; look at those that are not ``ok``.
-    """
-
-    layout: pos.Layout
-    table: pa.Table
-    rows: int
-    rejects: tuple[Rejected, ...]
-    dropped: tuple[tuple[str, str], ...]
-    unmapped: tuple[str, ...]
-    gaps: tuple[str, ...]
-    checks: tuple[intake.Check, ...]
+    id: str
+    fields: Mapping[str, Any]
+    points: int | None
+    sales: int
 
 
-@dataclass(frozen=True)
-class Unwritten:
-    """Columns of a table about people that are held but not in the inventory."""
+class Shop:
+    """An open shop. Use it in a `with` block, or call `close`."""
 
-    path: Path
-    place: str
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ScanReport:
-    """What a scan found, what it could not look into, and what the inventory lacks."""
-
-    findings: tuple[scan.Finding, ...]
-    skipped: tuple[sources.Skipped, ...]
-    unwritten: tuple[Unwritten, ...]
-    looked_at: int  # tables and texts
+    def __init__(
+        self, folder: Path, said: Settings, inventory: Inventory, keyring: Keyring
+    ) -> None:
+        self.folder, self.settings, self.inventory, self.keyring = folder, said, inventory, keyring
+        self.protect = {name: field.protect for name, field in inventory.fields.items()}
+        self.see = {name: field.see for name, field in inventory.fields.items()}
+        self.tables = schema.metadata(self.protect)
+        for tool in (audit, history, trash):
+            tool.table(self.tables)
+        sa.Table(  # which files were imported, so that a second time can be told
+            "kit_imports",
+            self.tables,
+            sa.Column("file_sha256", schema.TEXT, primary_key=True),
+            sa.Column("layout", schema.TEXT, nullable=False),
+            sa.Column("rows", schema.INTEGER, nullable=False),
+            sa.Column("at", schema.MOMENT, nullable=False),
+            sqlite_strict=True,
+            sqlite_with_rowid=False,
+        )
+        self.engine = database.connect(_address(folder, said.database))
+        self.cipher = Cipher(keyring, kinds=kinds)
+        self.trash = trash.Trash(self.tables, self.cipher, keep_days=said.undo_days)
+        self.ledger = ledger.Ledger(folder / LEDGER, _oldest(keyring, "ledger").secret)
+        self.index = BlindIndex(keyring)
+        self.log = Log(
+            key=_oldest(keyring, "audit").secret,  # or a customer's older entries are not found
+            sign=keyring.sign,
+            public_key=keyring.public_key(),
+            roles=settings.ROLES,
+            purposes=[*inventory.purposes],
+        )
 
     @property
-    def card_data(self) -> bool:
-        """Whether there is card data to act on today."""
-        return any(finding.card_data for finding in self.findings)
+    def changed_by_people(self) -> list[str]:
+        """The tables whose rows people change; what a till wrote stays as it is."""
+        return [t.name for t in self.tables.sorted_tables if rows.VERSION in t.c]
 
+    @classmethod
+    def init(
+        cls,
+        folder: Path,
+        secret: str,
+        *,
+        name: str,
+        time_zone: str,
+        region: str = "US",
+        owner: str = "owner",
+        now: datetime,
+    ) -> Shop:
+        """Make a shop's folder: settings, inventory to start from, keys, empty database.
 
-def read_export(
-    path: Path,
-    *,
-    inventory: Inventory,
-    time_zone: str | None = None,
-    region: str = "US",
-    day_first: bool | None = None,
-    layout: str | None = None,
-    confirmed: Mapping[str, str] | None = None,
-) -> Imported:
-    """Read a till's export: recognise it, load what is allowed, convert it, check the sums.
-
-    Args:
-        path: The file, as the till wrote it.
-        inventory: What the shop has written down; other fields are refused.
-        time_zone: The shop's own zone, e.g. ``America/New_York``. Needed where the till writes
-            times without one.
-        region: The shop's country in two letters, for phone numbers.
-        day_first: True for 31/12, False for 12/31, None to let each column show it.
-        layout: The id of the layout, if the file fits two.
-        confirmed: File header → the vendor's header, for labels in another language.
-
-    Raises:
-        NoTimeZone: If a time zone is needed and not given.
-        Exception: The tools' own families: `sources`, `pos`, `intake`, `convert`.
-    """
-    source = sources.open_one(path, readers=READERS)
-    match = pos.recognise(source.header, layout=layout, confirmed=confirmed)
-    zoneless = sorted(
-        {c.field for c in _without_zone(match.layout)} & {p.field for p in match.picks}
-    )
-    if zoneless and time_zone is None:
-        raise NoTimeZone(
-            f"{match.layout.title}: {zoneless[0]} is written without a time zone; "
-            "say the shop's own, for example --time-zone America/New_York"
-        )
-    allowed = [pick for pick in match.picks if inventory.find(pick.field)]
-    gaps = inventory.gaps(pick.field for pick in match.picks)
-    export = intake.read(
-        source,
-        [intake.Take(**vars(pick)) for pick in allowed],
-        group_field=match.layout.repeat_field,
-        group_type=match.layout.repeat_type,
-    )
-    converted = convert.convert(
-        export.table,
-        export.types,
-        time_zone=time_zone or "UTC",
-        region=region,
-        day_first=day_first,
-    )
-    here = set(converted.table.column_names)
-    foots = {
-        field: rule
-        for field, rule in match.layout.foots.items()
-        if {field, *rule.replace(" + ", " - ").split(" - ")} <= here
-    }
-    checks = intake.reconcile(export, converted.table, refused=converted.rejects, foots=foots)
-    rejects = [Rejected(r.row, r.column, r.reason) for r in export.rejects]
-    rejects += [Rejected(r.row, r.column, r.reason) for r in converted.rejects]
-    return Imported(
-        layout=match.layout,
-        table=converted.table,
-        rows=export.rows,
-        rejects=tuple(sorted(rejects, key=lambda reject: reject.row)),
-        dropped=match.dropped,
-        unmapped=match.unmapped,
-        gaps=tuple(gaps),
-        checks=tuple(checks),
-    )
-
-
-def _without_zone(layout: pos.Layout) -> Iterator[pos.Column]:
-    """Yield the columns whose times say no zone."""
-    times = [column for column in layout.columns if column.type == "datetime"]
-    said = {c.field for c in times if c.zone or c.part == "zone" or "%z" in c.format.lower()}
-    yield from (column for column in times if column.field not in said)
-
-
-def scan_files(
-    paths: Iterable[Path],
-    *,
-    inventory: Inventory,
-    region: str = "US",
-    progress: Progress | None = None,
-) -> ScanReport:
-    """Look for personal and card data in files and folders, and compare with the inventory.
-
-    Args:
-        paths: Files and folders; nothing is changed or unpacked to disk.
-        inventory: What the shop has written down.
-        region: The shop's country in two letters, for phone numbers.
-        progress: Called with what has been read and what there is to read.
-    """
-    skipped: list[sources.Skipped] = []
-    findings: list[scan.Finding] = []
-    unwritten: list[Unwritten] = []
-    looked_at = 0
-    for source in sources.find(paths, readers=READERS, skipped=skipped, progress=progress):
-        watched = _Watched(source)
-        found = scan.scan(watched, cards=cards, personal=personal, region=region)
-        findings += found
-        looked_at += 1
-        if source.kind in ("text", "notebook"):
-            continue  # prose has no columns to write down
-        if any(finding.confidence != "vetoed" for finding in found):
-            known = _known(source, inventory)
-            gaps = tuple(
-                name if personal.is_name(name) else f"column {number}"  # a header may be a customer
-                for number, name in enumerate(source.names, 1)
-                if name in watched.filled and name not in known
+        Raises:
+            NotAShop: There is one already, or the folder holds other files.
+            TooWeak: The passphrase would be guessed.
+        """
+        if folder.exists() and any(folder.iterdir()):
+            raise NotAShop(f"{folder.name} is not empty; choose a new folder")
+        text = settings.write(name=name, time_zone=time_zone, region=region, owner=owner)
+        passphrase.check(secret, also=[name, folder.resolve().name])
+        existed = folder.exists()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            for part in FOLDERS:
+                (folder / part).mkdir(mode=0o700)
+            (folder / SETTINGS).write_text(text, encoding="utf-8")
+            shutil.copyfile(Path(schema.__file__).with_name(INVENTORY), folder / INVENTORY)
+            keyring = Keyring.create(
+                KeyFile(folder / KEYRING, Passphrase(secret)),
+                now=now,
+                purposes=(*DEFAULT, STAND_INS),
             )
-            if gaps:
-                unwritten.append(Unwritten(source.path, source.place, gaps))
-    return ScanReport(tuple(findings), tuple(skipped), tuple(unwritten), looked_at)
+            shop = cls(folder, settings.load(folder / SETTINGS), Inventory.default(), keyring)
+            database.create(shop.engine, shop.tables)
+            with database.begin(shop.engine) as connection:
+                history.install(connection, shop.tables, tables=shop.changed_by_people)
+            with shop.writing(owner, now) as connection:
+                shop.note(connection, owner, "settings", "accounts", now)
+        except BaseException:
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if not existed:
+                folder.rmdir()
+            raise
+        return shop
 
+    @classmethod
+    def open(cls, folder: Path, secret: str) -> Shop:
+        """Open a shop's folder with its passphrase.
 
-class _Watched:
-    """A source that notes which of its columns hold anything, while another tool reads it."""
+        Raises:
+            SettingsError: There is none, or its settings are faulty.
+        """
+        said = settings.load(folder / SETTINGS)
+        keyring = Keyring.open(KeyFile(folder / KEYRING, Passphrase(secret)))
+        shop = cls(folder, said, Inventory.load(folder / INVENTORY), keyring)
+        database.check(shop.engine, quick=True)
+        shop.expect_generation()
+        return shop
 
-    def __init__(self, source: sources.Source) -> None:
-        self.source, self.filled = source, set[str]()
-        self.path, self.place, self.kind = source.path, source.place, source.kind
-        self.header, self.header_row = source.header, source.header_row
+    def expect_generation(self) -> None:
+        """Refuse a keyring older than the one that the database was last used with."""
+        with database.begin(self.engine) as connection:
+            noted = int(database.noted(connection, "keyring generation") or 0)
+            if noted > self.keyring.generation:
+                raise NotAShop(
+                    f"the keyring has seen {self.keyring.generation} changes, the database "
+                    f"{noted}: an older keyring was put back; look for the newer one"
+                )
+            if noted < self.keyring.generation:
+                database.note(connection, "keyring generation", str(self.keyring.generation))
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        for batch in self.source.batches():
-            for name in set(self.source.names) - self.filled:
-                if pc.any(pc.not_equal(batch[name], "")).as_py():
-                    self.filled.add(name)
-            yield batch
+    # ---- writing and sealing
 
+    @contextmanager
+    def writing(self, actor: str, now: datetime) -> Iterator[sa.Connection]:
+        """Begin a change by somebody: all of it is kept with its log entry, or nothing."""
+        with database.begin(self.engine) as connection:
+            with history.acting(connection, actor, now=now):
+                yield connection
 
-def _known(source: sources.Source, inventory: Inventory) -> set[str]:
-    """Return the columns of a table that the inventory names: by header, or by ``table.column``."""
-    table = source.place.removeprefix("table ") or source.path.stem
-    known = {name for name in source.names if inventory.find(name)}
-    known |= {name for name in source.names if inventory.find(f"{table}.{name}")}
-    try:
-        match = pos.recognise(source.header)
-    except pos.PosError:
-        return known
-    fields = {pick.index: pick.field for pick in match.picks}
-    return known | {source.names[index] for index, field in fields.items() if inventory.find(field)}
-
-
-def write_rows(
-    report: Imported,
-    folder: Path,
-    *,
-    format: str = "csv",  # noqa: A002 (the word everyone looks for)
-    overwrite: bool = False,
-) -> list[Path]:
-    """Write the rows of an export, and the list of those not taken over, to a folder."""
-    shape = pa.schema([("row", pa.int64()), ("column", pa.string()), ("reason", pa.string())])
-    rejects = pa.Table.from_pylist([vars(reject) for reject in report.rejects], schema=shape)
-    name = report.layout.id.replace(".", "_")
-    made = {name: report.table, f"{name[:23]}_rejects": rejects}  # a sheet's name has 31 letters
-    write = workbook.write if format == "xlsx" else partial(tables.write, format=format)
-    return write(made, folder, name=name, overwrite=overwrite)
-
-
-def made_up(customers: int, *, seed: int = 42, locale: str = "en_US") -> generate.Shop:
-    """Return a made-up shop: the same seed makes the same one, table by table as asked for."""
-    return generate.Shop(customers, parts=PARTS, seed=seed, locale=locale)
-
-
-def make_shop(
-    folder: Path,
-    customers: int,
-    *,
-    seed: int = 42,
-    locale: str = "en_US",
-    format: str = "csv",  # noqa: A002 (the word everyone looks for)
-    dirt: int = 0,
-    till: str | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> list[Path]:
-    """Write a made-up shop to a folder.
-
-    Args:
-        folder: Made if it is not there.
-        customers: How many; sales and all else follow from it.
-        seed: The same seed makes the same shop.
-        locale: A Faker locale, such as ``de_DE``.
-        format: One of `FORMATS`.
-        dirt: 0 for a tidy shop, 1 to 3 for its untidy twin, written with the answer key ``truth``.
-        till: A vendor (``square``) or a layout (``square.items``): write its exports instead.
-        overwrite: Replace files of the same name.
-        progress: Called with the rows written and, where it is known, the rows to write.
-
-    Returns:
-        The files written.
-    """
-    shop = made_up(customers, seed=seed, locale=locale)
-    if dirt and till is not None:
-        raise ShopError(
-            "an untidy shop cannot be written as a till's export; choose one of the two"
+    def note(
+        self,
+        connection: sa.Connection,
+        actor: str,
+        action: str,
+        purpose: str,
+        now: datetime,
+        **more: Any,
+    ) -> None:
+        """Log what somebody does, in the transaction of the doing."""
+        role = self.settings.role(actor)
+        self.log.append(
+            connection, now=now, actor=actor, role=role, purpose=purpose, action=action, **more
         )
-    if not dirt and till is None and format != "xlsx":  # streamed: memory does not grow
-        streams = {name: _reader(shop, name) for name in shop.tables}
-        return tables.write(streams, folder, format=format, overwrite=overwrite, progress=progress)
-    made: dict[str, pa.Table] = {name: shop.table(name) for name in shop.tables}
-    if dirt:
-        twin = dirty.dirty(made, seed=seed, level=dirt)
-        if format == "csv":  # as a careless program writes it: ragged rows, nothing neutralised
-            return twin.write(folder, overwrite=overwrite)
-        made = {**twin.tables, "truth": twin.truth}
-    if till is not None:
-        return _as_till(made, till, folder, overwrite, progress)
-    write = workbook.write if format == "xlsx" else partial(tables.write, format=format)
-    return write(made, folder, overwrite=overwrite, progress=progress)
+
+    def sealed_columns(self, table: str) -> list[str]:
+        """Return which columns of a table hold tokens."""
+        return [c.name for c in self.tables.tables[table].c if c.info.get("protect") in SEALED]
+
+    def seal(
+        self, table: str, columns: Mapping[str, Sequence[Any]], ids: Sequence[str]
+    ) -> dict[str, Sequence[Any]]:
+        """Return columns as the database takes them: tokens, and numbers to search by."""
+        made = dict(columns)
+        for name in set(self.sealed_columns(table)) & set(columns):
+            cells = columns[name]
+            made[name] = self.cipher.seal_column(cells, table=table, column=name, rows=ids)
+            if self.protect[f"{table}.{name}"] == "seal and index":
+                numbers = self.numbers(table, name, cells)
+                made[f"{name}_index"] = numbers
+                key = self.index.key_id
+                made[f"{name}_index_key"] = [None if n is None else key for n in numbers]
+        return made
+
+    def opened(self, table: str, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return rows as people read them: values in place of tokens, no numbers to search by."""
+        if not found:
+            return []
+        key = next(iter(self.tables.tables[table].primary_key)).name
+        ids = [row[key] for row in found]
+        columns = {name: [row[name] for row in found] for name in found[0]}
+        for name in set(self.sealed_columns(table)) & set(columns):
+            columns[name] = self.cipher.unseal_column(
+                columns[name], table=table, column=name, rows=ids
+            )
+        kept = [n for n in columns if f"{table}.{n}" in self.protect or n == key]
+        return [
+            dict(zip(kept, cells, strict=True))
+            for cells in zip(*(columns[name] for name in kept), strict=True)
+        ]
+
+    def numbers(
+        self, table: str, name: str, cells: Sequence[Any], key_id: int | None = None
+    ) -> list[int | None]:
+        """Return the numbers that a sealed column's values are found by."""
+        kind = INDEX_KINDS.get(name, "exact")
+        bits = self.settings.index_bits
+        return self.index.numbers(f"{table}.{name}", cells, kind=kind, bits=bits, key_id=key_id)
+
+    # ---- finding
+
+    def find(self, text: str, *, actor: str, purpose: str, now: datetime) -> list[Seen]:
+        """Return the customers with this e-mail address, telephone, name or number.
+
+        Sealed columns are found by their blind index, and every hit is opened and compared. What
+        *actor*'s role may not see is masked. The search is logged, and so is each person found.
+
+        Raises:
+            NotAllowed: The role sees nobody's name; that it was tried is logged.
+        """
+        role = self.settings.role(actor)
+        sight = roles.sight(role, self.tables.tables[CUSTOMERS], self.see)
+        if not any(sight.get(name) for name in NAMES):
+            with self.writing(actor, now) as connection:
+                self.note(connection, actor, "search", purpose, now, filter=text, refused=True)
+            raise NotAllowed(f"a {role} looks up nobody; ask the owner. It was noted")
+        with self.writing(actor, now) as connection:
+            found = self.opened(CUSTOMERS, self.candidates(connection, text))
+            self.note(connection, actor, "search", purpose, now, filter=text, count=len(found))
+            for row in found:
+                self.note(connection, actor, "look", purpose, now, subject=row["customer_id"])
+            return [self._seen(connection, row, role) for row in found]
+
+    def candidates(self, connection: sa.Connection, text: str) -> list[dict[str, Any]]:
+        """Return the stored rows of customers who fit *text*."""
+        table = self.tables.tables[CUSTOMERS]
+        text = text.strip()
+        if "@" in text:
+            return self._by_index(connection, "email", text)
+        if phone := self._phone(text):
+            return self._by_index(connection, "phone", phone)
+        if by_id := rows.find(connection, table, {"customer_id": text}):
+            return by_id
+        names = [name for name in NAMES if name in table.c]
+        wanted = " ".join(text.casefold().split())
+        full = sa.func.lower(
+            sa.func.coalesce(table.c.first_name, "") + " " + sa.func.coalesce(table.c.last_name, "")
+        )
+        tests = [sa.func.lower(table.c[name]) == wanted for name in names] + [full == wanted]
+        query = sa.select(table).where(sa.or_(*tests)).order_by(table.c.customer_id)
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+    def _by_index(self, connection: sa.Connection, name: str, text: str) -> list[dict[str, Any]]:
+        """Search under every index key in use: while a rotation runs there are two."""
+        numbers = [self.numbers(CUSTOMERS, name, [text], key.id)[0] for key in self.index_keys()]
+        table = self.tables.tables[CUSTOMERS]
+        hits = rows.find(
+            connection, table, {f"{name}_index": [n for n in numbers if n is not None]}
+        )
+        kind = INDEX_KINDS[name]
+        wanted = blind_index.normalise(kind, text)
+        opened = self.opened(CUSTOMERS, hits)
+        return [
+            row
+            for row, plain in zip(hits, opened, strict=True)
+            if plain[name] and blind_index.normalise(kind, plain[name]) == wanted
+        ]
+
+    def index_keys(self) -> Iterable[Key]:
+        """Return the keys that numbers in the database may be made with."""
+        return [
+            key
+            for key in self.keyring.keys
+            if key.purpose == "index" and key.state in ("primary", "enabled")
+        ]
+
+    def _phone(self, text: str) -> str | None:
+        if sum(c.isdigit() for c in text) < 7 or any(c.isalpha() for c in text):
+            return None
+        try:
+            number = phonenumbers.parse(text, self.settings.region)
+        except phonenumbers.NumberParseException:
+            return None
+        return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+    def one(self, connection: sa.Connection, text: str) -> dict[str, Any]:
+        """Return the stored row of the one customer who fits; refuse none and many."""
+        found = self.candidates(connection, text)
+        if len(found) != 1:
+            said = f"{len(found)} customers fit; say the number of one" if found else "nobody fits"
+            raise NoSuchCustomer(f"{said}: kit find shows who is there")
+        return found[0]
+
+    def _seen(self, connection: sa.Connection, row: Mapping[str, Any], role: str) -> Seen:
+        tables = self.tables.tables
+        mine = {"customer_id": row["customer_id"]}
+        points = sa.select(sa.func.sum(tables["loyalty"].c.points)).filter_by(**mine)
+        sold = sa.select(sa.func.count()).select_from(tables["sales"]).filter_by(**mine)
+        shown = roles.masked(row, role, self.tables.tables[CUSTOMERS], self.see)
+        return Seen(
+            row["customer_id"], shown, connection.scalar(points), connection.scalar(sold) or 0
+        )
+
+    # ---- the log
+
+    def who(
+        self, text: str, *, actor: str, now: datetime
+    ) -> tuple[list[dict[str, Any]], list[history.Change]]:
+        """Return who looked at one customer's data, and who changed what in their row."""
+        with self.writing(actor, now) as connection:
+            subject = self.one(connection, text)["customer_id"]
+            self.note(connection, actor, "look", "proof", now, subject=subject)
+            told = [
+                {k: entry[k] for k in ("at", "actor", "role", "purpose", "action")}
+                for entry in audit.entries(connection, subject=self.log.subject(subject))
+            ]
+            changes = history.of(connection, CUSTOMERS, subject)
+            return told, changes
+
+    def verify_log(self, checkpoints: Iterable[str] = ()) -> tamper.Verified:
+        """Check every entry of the log, and against checkpoints that were kept elsewhere."""
+        keys = [
+            self.keyring.public_key(key.id)
+            for key in self.keyring.keys
+            if key.purpose == "signing" and key.state != "destroyed"
+        ]
+        with database.begin(self.engine) as connection:
+            return tamper.verify(connection, public_keys=keys, checkpoints=list(checkpoints))
+
+    def checkpoint(self, *, actor: str, now: datetime) -> audit.Checkpoint:
+        """Sign where the log stands; keep the answer outside the shop."""
+        with self.writing(actor, now) as connection:
+            self.note(connection, actor, "verify", "proof", now)
+            return self.log.checkpoint(connection, now=now)
+
+    def unusual(self, *, since: datetime, now: datetime) -> list[watch.Finding]:
+        """Return what is unusual in who looked at whom since a moment."""
+        from kit import watch  # pandas, slow to load
+
+        with database.begin(self.engine) as connection:
+            entries = list(audit.entries(connection, until=now))
+        return watch.unusual(entries, zone=self.settings.zone, since=since) if entries else []
+
+    def close(self) -> None:
+        """Close the database."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Shop:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
-def _reader(shop: generate.Shop, name: str) -> pa.RecordBatchReader:
-    return pa.RecordBatchReader.from_batches(shop.schema(name), shop.batches(name))
+def noted_generation(folder: Path) -> int:
+    """Return how many changes of the keyring the database has seen; no key is needed."""
+    engine = database.connect(_address(folder, settings.load(folder / SETTINGS).database))
+    with database.begin(engine) as connection:
+        return int(database.noted(connection, "keyring generation") or 0)
 
 
-def _as_till(
-    made: Mapping[str, pa.Table],
-    till: str,
-    folder: Path,
-    overwrite: bool,
-    progress: Progress | None,
-) -> list[Path]:
-    """Write the exports of one till, one file for each layout that is known well enough."""
-    ids: Sequence[str] = [i for i in emit.layouts() if i == till or i.split(".")[0] == till]
-    if not ids:
-        vendors = sorted({i.split(".")[0] for i in emit.layouts()})
-        raise ShopError(f"no till called {till}; there are: {', '.join(vendors)}")
-    paths = [folder / f"{i.replace('.', '_')}.csv" for i in ids]
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise ShopError(f"{path.name} is already there; choose another folder or overwrite")
-    folder.mkdir(parents=True, exist_ok=True)
-    for layout, path in zip(ids, paths, strict=True):
-        if overwrite:
-            path.unlink(missing_ok=True)
-        emit.emit(made, layout, path, progress=progress)
-    return paths
+def _oldest(keyring: Keyring, purpose: str) -> Key:
+    """Return the first key of a purpose, for hashes that must stay the same for ever."""
+    return next(key for key in keyring.keys if key.purpose == purpose and key.secret)
 
 
-def stream_lines(
-    folder: Path, lines: int, *, seed: int, locale: str, progress: Progress | None = None
-) -> Path:
-    """Write millions of sale lines to one Parquet file; memory stays the same for any number."""
-    return generate.stream(folder, lines, parts=PARTS, seed=seed, locale=locale, progress=progress)
+def _address(folder: Path, said: str) -> str | Path:
+    """Return the database's address; a relative SQLite path starts in the shop's folder."""
+    url = sa.make_url(said)
+    if url.get_backend_name() == "sqlite" and url.database:
+        return folder.resolve() / url.database
+    return os.path.expandvars(said)

@@ -12,8 +12,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kit.files import Imported, Rejected, ScanReport, Unwritten
+    from kit.imports import Taken
     from kit.scan import Finding
-    from kit.shop import Imported, Rejected, ScanReport, Unwritten
     from kit.sources import Skipped
 
 WIDTH = 96  # characters; a terminal and a notebook both show them without a break
@@ -25,7 +26,7 @@ def scan(report: ScanReport, *, everything: bool = False) -> str:
     """Return what a scan found: card data first, with what to do; then the rest, file by file.
 
     Args:
-        report: As `shop.scan_files` gives it.
+        report: As `files.scan_files` gives it.
         everything: Show also what was ruled out, and why.
     """
     return "\n".join(_scan(report, everything))
@@ -103,6 +104,33 @@ def _imported(report: Imported) -> Iterator[str]:
     for check in report.checks:
         if not check.ok:
             yield f"  NOT EQUAL: {check.what}: {check.expected:,} in the file, {check.found:,} here"
+
+
+def taken(done: Taken) -> str:
+    """Return what an import into a shop did."""
+    return "\n".join(_taken(done))
+
+
+def _taken(done: Taken) -> Iterator[str]:
+    layout, checks = done.report.layout, done.report.checks
+    yield f"{layout.title} ({layout.id}), {_count(done.report.rows, 'row')} in the file"
+    if done.before is not None:
+        yield f"  This very file was imported before, on {done.before:%Y-%m-%d}."
+    for verb, counts in (("new", done.added), ("changed", done.changed), ("as before", done.same)):
+        if counts:
+            told = ", ".join(f"{table} {count:,}" for table, count in counts.items())
+            yield f"  {verb + ':':<11}{told}"
+    for left in done.left_out:
+        yield f"  left out:  {_count(left.rows, 'row')} of {left.table}: {left.reason}"
+    if done.erased:
+        yield f"  erased:    {_count(done.erased, 'customer')} who asked to be forgotten stay so"
+    if done.rejects:
+        yield f"{_count(len(done.rejects), 'cell or row', 'cells and rows')} not taken:"
+        for column, reason, rows in list(_by_reason(done.rejects))[:REJECTS_SHOWN]:
+            what = f"{column}: {reason}" if column else reason
+            yield f"  {what} ({rows_text(rows)})"
+    good = sum(check.ok for check in checks)
+    yield f"{good} of {_count(len(checks), 'control total')} agree"
 
 
 def _by_reason(rejects: Iterable[Rejected]) -> Iterator[tuple[str, str, list[int]]]:

@@ -10,6 +10,7 @@ import csv
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 
 from kit import show
@@ -24,7 +25,7 @@ Progress = Callable[[str], AbstractContextManager[Callable[[int, int | None], No
 
 
 def walk(folder: Path | None, *, say: Say, progress: Progress) -> None:
-    """Make a shop, read its till's export, scan it, and find what nobody wrote down.
+    """Make a shop, read its till's export, scan it, find what nobody wrote down, seal it.
 
     Args:
         folder: Where to keep what is made; None throws it away at the end.
@@ -38,17 +39,17 @@ def walk(folder: Path | None, *, say: Say, progress: Progress) -> None:
 
 
 def _walk(folder: Path, say: Say, progress: Progress) -> None:
-    from kit import shop, sources  # slow to load: Arrow, Faker
+    from kit import files, practice, sources  # slow to load: Arrow, Faker
 
     inventory = Inventory.default()
 
     say("1. MAKE UP A SHOP. Nobody in it is real.")
     with progress("making up a shop") as tick:
-        clean = shop.make_shop(folder / "shop", CUSTOMERS, seed=SEED, progress=tick)
-        exports = shop.make_shop(
+        clean = practice.make_shop(folder / "shop", CUSTOMERS, seed=SEED, progress=tick)
+        exports = practice.make_shop(
             folder / "till", CUSTOMERS, seed=SEED, till="square", progress=tick
         )
-        shop.make_shop(folder / "untidy", CUSTOMERS, seed=SEED, dirt=2, progress=tick)
+        practice.make_shop(folder / "untidy", CUSTOMERS, seed=SEED, dirt=2, progress=tick)
     total = sum(path.stat().st_size for path in clean)
     say(f"   {len(clean)} tables, {show.size(total)}: customers, sales, payments, staff, stock.")
     say("   A till holds all of it in one place. So does whoever copies the till's folder.")
@@ -57,7 +58,7 @@ def _walk(folder: Path, say: Say, progress: Progress) -> None:
     say("2. READ THE TILL'S EXPORT. Columns by name, every sum checked, no card numbers.")
     for path in exports:
         with progress(f"reading {path.name}"):
-            read = shop.read_export(path, inventory=inventory, time_zone=ZONE)
+            read = files.read_export(path, inventory=inventory, time_zone=ZONE)
         good = sum(check.ok for check in read.checks)
         say(
             f"   {path.name}: {read.rows:,} rows, {read.table.num_rows:,} taken over, "
@@ -69,23 +70,82 @@ def _walk(folder: Path, say: Say, progress: Progress) -> None:
     customers = folder / "untidy" / "customers.csv"
     _add_column(customers, "allergies", "nuts")
     with progress("looking") as tick:
-        report = shop.scan_files([customers], inventory=inventory, progress=tick)
+        report = files.scan_files([customers], inventory=inventory, progress=tick)
     for line in show.scan(report).splitlines():
         say(f"   {line}" if line else "")
     say("")
 
     say("4. COMPARE WITH THE INVENTORY. What nobody wrote down, nobody protects.")
-    header = sources.open_one(customers, readers=shop.READERS).header
+    header = sources.open_one(customers, readers=files.READERS).header
     for gap in inventory.gaps(f"customers.{name}" for name in header):
         say(f"   {gap}: held, but with no purpose and no end. Write it down, or delete it.")
     written = len(inventory.fields)
     say(f"   The inventory to start from names {written} fields: kit/inventory.toml")
     say("")
+
+    _seal(folder, say, progress)
     if folder.name.startswith("kit-tour-"):
         say("The made-up shop has been thrown away. To keep one: kit tour my-shop")
     else:
         say(f"The made-up shop is in {folder}")
     say("Next: kit lab opens the lessons; kit scan FOLDER looks at your own files.")
+
+
+def _seal(folder: Path, say: Say, progress: Progress) -> None:
+    """Seal the customers, look at them as a thief would, and lose the passphrase."""
+    from kit import passphrase, recovery, vault
+    from kit.encrypt import CannotDecrypt
+
+    say("5. SEAL. A stolen copy is useless, and the keys survive.")
+    words = passphrase.suggest()
+    keyring = vault.create(folder, words, now=datetime.now().astimezone())
+    say(f"   A passphrase of six random words: {words}")
+    with progress("sealing"):
+        sealed = vault.seal_table(
+            folder / "shop" / "customers.csv", None, ["email", "phone", "note"], keyring=keyring
+        )
+    table = _rows(sealed.path)
+    say(f"   {sealed.rows:,} customers, {', '.join(sealed.columns)} sealed. What a thief reads:")
+    with_both = [row for row in table if row["email"] and row["phone"]]
+    for row in with_both[:2]:
+        cells = (row["first_name"], row["email"][:26] + "…", row["phone"][:26] + "…")
+        say("      " + "  ".join(cells))
+    mine, theirs = with_both[0], with_both[1]
+    mine["email"], theirs["email"] = theirs["email"], mine["email"]
+    swapped = sealed.path.with_name("customers.swapped.csv")
+    _write(swapped, table)
+    try:
+        vault.unseal_table(swapped, None, keyring=keyring, table=sealed.table)
+    except CannotDecrypt:
+        say("   Two e-mails were swapped between customers: refused, nothing was opened.")
+    else:
+        say("   Two e-mails were swapped between customers, and NOBODY noticed.")
+    paper, public = recovery.new_paper_key()
+    vault.write_copy(folder, keyring, recipient=public)
+    with progress("the passphrase is lost"):
+        (folder / vault.KEYRING).rename(folder / "keyring-without-passphrase.json")
+        back = vault.recover(folder / vault.COPY, paper, folder, passphrase.suggest)
+        vault.unseal_table(sealed.path, None, keyring=back)
+    same = (folder / "shop" / "customers.opened.csv").is_file() and _rows(
+        folder / "shop" / "customers.opened.csv"
+    ) == _rows(folder / "shop" / "customers.csv")
+    say(
+        f"   The passphrase was lost. The key on paper brought {len(back.keys)} keys back, and "
+        + ("every value opened again." if same else "NOT every value opened again.")
+    )
+    say("")
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _write(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _add_column(path: Path, name: str, value: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from kit import dirty, shop
+from kit import dirty, practice
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "sample_data"
@@ -47,18 +47,18 @@ one seed; a test makes it again and compares every byte, so do not edit it by ha
 
 def make(folder: Path) -> None:
     """Write everything below *folder*."""
-    shop.make_shop(folder / "clean", CUSTOMERS, seed=SEED)
-    made = shop.made_up(CUSTOMERS, seed=SEED)
+    practice.make_shop(folder / "clean", CUSTOMERS, seed=SEED)
+    made = practice.made_up(CUSTOMERS, seed=SEED)
     twin = dirty.dirty({name: made.table(name) for name in made.tables}, seed=SEED)
     changed = twin.truth.filter(pc.field("table") == "customers")
     dirty.Dirty({"customers": twin.tables["customers"]}, changed).write(folder / "dirty")
     vendors = sorted({path.stem for path in (ROOT / "kit/tills").glob("*.toml")})
     for vendor in vendors:
         try:
-            shop.make_shop(folder / "tills", TILL_CUSTOMERS, seed=SEED, till=vendor)
-        except shop.ShopError:  # a processor's report, which the made-up shop does not have
+            practice.make_shop(folder / "tills", TILL_CUSTOMERS, seed=SEED, till=vendor)
+        except files.FilesError:  # a processor's report, which the made-up shop does not have
             continue
-    shop.make_shop(folder / "found", CUSTOMERS, seed=SEED, till="square.customers")
+    practice.make_shop(folder / "found", CUSTOMERS, seed=SEED, till="square.customers")
     plant(folder / "found/square_customers.csv", folder / FOUND)
     (folder / "inventory.toml").write_bytes((ROOT / "kit/inventory.toml").read_bytes())
     (folder / "README.md").write_text(README, encoding="utf-8", newline="\n")

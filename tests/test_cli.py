@@ -172,6 +172,9 @@ def test_the_tour_runs_and_leaves_nothing(tmp_path):
     assert ran.returncode == 0, ran.stderr
     assert "CARD DATA: act today" in ran.stdout
     assert "customers.allergies: held" in ran.stdout
+    assert "between customers: refused" in ran.stdout
+    assert "every value opened again" in ran.stdout
+    assert "NOT every" not in ran.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,7 +15,7 @@ import pytest
 from kit import dirty as module
 from kit import generate
 from kit.dirty import BadTable, Dirty, DirtyError, Exists, NoSuchLevel, dirty
-from kit.shop import made_up
+from kit.practice import made_up
 
 COPIES = {"duplicate", "new id", "typo", "nickname", "swapped", "moved"}
 CELLS = {kind for kind, _, _ in module.CELLS}

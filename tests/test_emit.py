@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit import convert, delimited, emit, intake, pos, sources
-from kit.shop import made_up
+from kit.practice import made_up
 
 ROWS = {"line": "lines", "sale": "sales", "payment": "payments", "customer": "customers"}
 ROWS |= {"product": "products"}

@@ -148,9 +148,9 @@ def test_keep_known_answers(keep, start, end):
 
 def test_the_default_inventory_covers_the_made_up_shop():
     """The inventory to start from names every column of the shop that the kit makes."""
-    from kit import shop
+    from kit import practice
 
-    made = shop.made_up(10)
+    made = practice.made_up(10)
     columns = [f"{name}.{c}" for name in made.tables for c in made.table(name).column_names]
 
     assert len(columns) > 100

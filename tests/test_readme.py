@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = {
     command.name or command.callback.__name__.strip("_") for command in app.registered_commands
-}
+} | {group.typer_instance.info.name for group in app.registered_groups}
 
 
 def test_every_command_in_the_documents_exists():

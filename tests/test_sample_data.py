@@ -10,7 +10,7 @@ from pathlib import Path
 import phonenumbers
 import pytest
 
-from kit import cards, shop
+from kit import cards, files, practice
 from kit.inventory import Inventory
 
 ROOT = Path(__file__).parent.parent
@@ -77,7 +77,7 @@ def test_every_card_number_is_a_published_one():
 
 def test_the_planted_card_numbers_are_found_and_no_order_number_is():
     """`kit scan sample_data` names what is planted, and cries wolf over nothing else."""
-    report = shop.scan_files([SAMPLE], inventory=Inventory.default())
+    report = files.scan_files([SAMPLE], inventory=Inventory.default())
     cards_ = [f for f in report.findings if f.card_data]
 
     assert {(f.path.parent.name, f.column) for f in cards_} == {
@@ -91,7 +91,7 @@ def test_the_planted_card_numbers_are_found_and_no_order_number_is():
 @pytest.mark.parametrize("locale", ["en_US", "en_GB", "de_DE", "ja_JP", "it_IT"])
 def test_no_made_up_customer_can_be_real(locale):
     """In any language: no number that rings, no address that delivers, no card."""
-    made = shop.made_up(300, locale=locale)
+    made = practice.made_up(300, locale=locale)
     for name in made.tables:
         table = made.table(name)
         if "phone" in table.column_names:

@@ -23,13 +23,11 @@ from kit import (
     dirty,
     emit,
     personal,
+    practice,
     scan,
     sheets,
     sources,
     unpack,
-)
-from kit import (
-    shop as kit_shop,
 )
 
 VISA = "4242424242424242"
@@ -324,7 +322,7 @@ def scan_folder(folder):
 
 def test_no_vendors_export_raises_an_alarm(tmp_path):
     """Ids of 12, 15 and 19 digits, bar codes, last four: nothing in an honest export is a card."""
-    shop = kit_shop.made_up(60)
+    shop = practice.made_up(60)
     tables = {name: shop.table(name) for name in shop.tables}
     for layout in emit.layouts():
         emit.emit(tables, layout, tmp_path / f"{layout}.csv")
@@ -402,7 +400,7 @@ def test_every_kind_of_file_is_looked_into(tmp_path, name, write):
 
 def test_every_planted_card_is_found_and_no_id_confirmed(tmp_path):
     """The untidy shop, its answer key in hand: recall 1.0, not one order number named."""
-    shop = kit_shop.made_up(2000)
+    shop = practice.made_up(2000)
     tables = {name: shop.table(name) for name in shop.tables}
     mess = dirty.dirty(tables, seed=7, level=3)
     mess.write(tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kit import emit, pos, shop, tables
+from kit import emit, files, pos, practice, tables
 from kit.inventory import Inventory
 
 INVENTORY = Inventory.default()
@@ -20,7 +20,7 @@ def exports(tmp_path_factory):
     return {
         path.stem: path
         for vendor in vendors
-        for path in shop.make_shop(folder, CUSTOMERS, till=vendor)
+        for path in practice.make_shop(folder, CUSTOMERS, till=vendor)
     }
 
 
@@ -37,7 +37,7 @@ def test_every_export_is_recognised_and_adds_up(exports):
     """Each file goes back to the layout it was written in; no row is lost, every sum agrees."""
     assert len(exports) >= 24
     for name, path in exports.items():
-        read = shop.read_export(path, inventory=INVENTORY, time_zone=ZONE)
+        read = files.read_export(path, inventory=INVENTORY, time_zone=ZONE)
 
         assert read.layout.id.replace(".", "_") == name
         assert read.table.num_rows >= read.rows > 0
@@ -54,7 +54,7 @@ def test_the_same_sale_reads_the_same_from_every_till(exports):
         "square_items": "lines.net_cents",
         "toast_items": "lines.net_cents",
     }.items():
-        read = shop.read_export(exports[name], inventory=INVENTORY, time_zone=ZONE)
+        read = files.read_export(exports[name], inventory=INVENTORY, time_zone=ZONE)
         sums[name] = sum(read.table[column].to_pylist())
 
     assert sums["square_items"] == sums["toast_items"] != 0
@@ -65,7 +65,7 @@ def test_a_field_that_is_not_written_down_is_refused(exports):
     fields = [f for f in INVENTORY.fields.values() if f.full_name != "customers.birthday"]
     narrow = Inventory(fields, INVENTORY.purposes)
 
-    read = shop.read_export(exports["square_customers"], inventory=narrow)
+    read = files.read_export(exports["square_customers"], inventory=narrow)
 
     assert read.gaps == ("customers.birthday",)
     assert "customers.birthday" not in read.table.column_names
@@ -75,7 +75,7 @@ def test_network_addresses_are_never_loaded(exports):
     """What the till should not have exported does not enter the shop."""
     path = exports["woocommerce_orders_webtoffee"]
 
-    read = shop.read_export(path, inventory=INVENTORY, time_zone=ZONE)
+    read = files.read_export(path, inventory=INVENTORY, time_zone=ZONE)
 
     assert dict(read.dropped).keys() == {"customer_ip_address", "customer_user_agent"}
     assert "203.0.113" in path.read_text(encoding="utf-8")
@@ -84,8 +84,8 @@ def test_network_addresses_are_never_loaded(exports):
 
 def test_times_without_a_zone_are_not_guessed(exports):
     """A sale at 23:30 must not move to another day unnoticed."""
-    with pytest.raises(shop.NoTimeZone, match="--time-zone America/New_York"):
-        shop.read_export(exports["toast_items"], inventory=INVENTORY)
+    with pytest.raises(files.NoTimeZone, match="--time-zone America/New_York"):
+        files.read_export(exports["toast_items"], inventory=INVENTORY)
 
 
 def test_a_failing_control_total_is_told(exports, tmp_path):
@@ -97,7 +97,7 @@ def test_a_failing_control_total_is_told(exports, tmp_path):
     cells[at] = "$999.99"
     path.write_text("".join([header, ",".join(cells), *rest]), encoding="utf-8")
 
-    read = shop.read_export(path, inventory=INVENTORY, time_zone=ZONE)
+    read = files.read_export(path, inventory=INVENTORY, time_zone=ZONE)
 
     assert [check.what for check in read.checks if not check.ok]
 
@@ -110,8 +110,8 @@ def test_rows_that_cannot_be_read_are_written_beside_the_rest(exports, tmp_path)
     cells[4] = "the 5th of never"
     path.write_text("".join([*text[:3], ",".join(cells), *text[4:]]), encoding="utf-8")
 
-    read = shop.read_export(path, inventory=INVENTORY, time_zone=ZONE)
-    written = shop.write_rows(read, tmp_path / "out")
+    read = files.read_export(path, inventory=INVENTORY, time_zone=ZONE)
+    written = files.write_rows(read, tmp_path / "out")
     back = tables.read(tmp_path / "out")
 
     assert [(r.row, r.column) for r in read.rejects] == [(4, "customers.created_at")]
@@ -128,7 +128,7 @@ def test_a_scan_names_the_column_nobody_wrote_down(tmp_path):
         "email,Allergies,Empty\na@example.com,nuts,\nb@example.com,,\n", encoding="utf-8"
     )
 
-    report = shop.scan_files([path], inventory=INVENTORY)
+    report = files.scan_files([path], inventory=INVENTORY)
 
     assert [(u.path, u.columns) for u in report.unwritten] == [(path, ("Allergies",))]
     assert not report.card_data
@@ -136,20 +136,20 @@ def test_a_scan_names_the_column_nobody_wrote_down(tmp_path):
 
 def test_writing_over_somebody_elses_files_is_refused(tmp_path):
     """A second run does not replace what the first one left, unless told."""
-    shop.make_shop(tmp_path, 3, till="stripe")
+    practice.make_shop(tmp_path, 3, till="stripe")
 
-    with pytest.raises(shop.ShopError, match="already there"):
-        shop.make_shop(tmp_path, 3, till="stripe")
-    shop.make_shop(tmp_path, 3, till="stripe", overwrite=True)
+    with pytest.raises(practice.PracticeError, match="already there"):
+        practice.make_shop(tmp_path, 3, till="stripe")
+    practice.make_shop(tmp_path, 3, till="stripe", overwrite=True)
 
 
-@pytest.mark.parametrize("format", shop.FORMATS)
+@pytest.mark.parametrize("format", practice.FORMATS)
 def test_every_format_reads_back_the_same(format, tmp_path):
     """CSV, Parquet, SQLite or a spreadsheet: the same shop."""
     from kit import workbook
 
-    made = shop.made_up(20)
-    shop.make_shop(tmp_path, 20, format=format)
+    made = practice.made_up(20)
+    practice.make_shop(tmp_path, 20, format=format)
 
     read = workbook.read if format == "xlsx" else tables.read
     schemas = {name: made.table(name).schema for name in made.tables}

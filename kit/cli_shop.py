@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: MIT-0
+"""The commands about a shop's folder: `kit init`, `find`, `who`, `delete`, `undelete`, `audit`.
+
+Each is done by somebody on the staff: ``--as NAME``, or KIT_ACTOR, or else the owner. The role
+decides what is shown, and the log remembers who asked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kit.cli_keys import new_secret, secret
+from kit.terminal import FOUND, Json, ShopFolder, answer, now, progress, say
+
+if TYPE_CHECKING:
+    from kit.shop import Shop
+
+Actor = Annotated[
+    str | None, typer.Option("--as", envvar="KIT_ACTOR", help="Who you are, from shop.toml.")
+]
+Purpose = Annotated[str, typer.Option("--for", help="What for, one of the inventory's purposes.")]
+Customer = Annotated[str, typer.Argument(help="E-mail address, telephone, name or number.")]
+
+app = typer.Typer(
+    name="audit",
+    help="The log of who saw and changed whose data.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@contextmanager
+def opened(folder: Path, actor: str | None) -> Iterator[tuple[Shop, str]]:
+    """Open a shop, and say who is at work."""
+    from kit import settings
+    from kit.shop import SETTINGS, Shop
+
+    said = settings.load(folder / SETTINGS)  # before anybody types a passphrase
+    who = actor or said.owner
+    said.role(who)
+    with Shop.open(folder, secret(folder)) as shop:
+        yield shop, who
+
+
+def _zone() -> str:
+    """Return this computer's time zone by name, or ask for it."""
+    place = os.environ.get("TZ") or os.path.realpath("/etc/localtime").partition("zoneinfo/")[2]
+    if not place:
+        raise typer.BadParameter("say it, for example America/New_York", param_hint="--time-zone")
+    return place
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="The new folder.")],
+    name: Annotated[str | None, typer.Option(help="The shop's name; else the folder's.")] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Such as America/New_York; else this computer's.")
+    ] = None,
+    region: Annotated[str, typer.Option(help="The country, in two letters.")] = "US",
+    owner: Annotated[str, typer.Option(help="Your name in the log: small letters.")] = "owner",
+) -> None:
+    """Make a shop's folder: settings, data inventory, keys, an empty database.
+
+    Example: kit init myshop --name "Corner Flowers" --owner maria
+    """
+    from kit.shop import NotAShop, Shop
+
+    if folder.exists() and any(folder.iterdir()):
+        raise NotAShop(f"{folder.name} is not empty; choose a new folder")
+    zone = time_zone or _zone()
+    with Shop.init(
+        folder,
+        new_secret(folder),
+        name=name or folder.resolve().name,
+        time_zone=zone,
+        region=region,
+        owner=owner,
+        now=now(),
+    ):
+        pass
+    say(f"{folder}: made, for {owner}, times as in {zone}.")
+    say("  inventory.toml  what you hold and why: go through it, delete what you do not hold")
+    say("  shop.toml       who works here, in which role")
+    say(f"Next: kit keys recovery --shop {folder}, then kit import FILE --shop {folder}")
+
+
+def take_in(file: Path, folder: Path, actor: str | None, *, as_json: bool, **reading: Any) -> None:
+    """Import a till's export into a shop. The command itself is `import` in cli.py."""
+    from kit import imports, show
+
+    with opened(folder, actor) as (shop, who), progress(f"importing {file.name}") as tick:
+        done = imports.import_file(
+            shop,
+            file,
+            actor=who,
+            now=now(),
+            progress=lambda table, rows, total: tick(rows, total),
+            **reading,
+        )
+    if as_json:
+        answer(
+            {
+                "layout": done.report.layout.id,
+                "rows": done.report.rows,
+                "added": done.added,
+                "changed": done.changed,
+                "same": done.same,
+                "rejects": [vars(reject) for reject in done.rejects],
+                "left_out": [vars(left) for left in done.left_out],
+                "erased": done.erased,
+                "imported_before": done.before,
+            }
+        )
+    else:
+        say(show.taken(done))
+    if done.rejects or not all(check.ok for check in done.report.checks):
+        raise typer.Exit(FOUND)
+
+
+def find(
+    text: Customer,
+    purpose: Purpose = "sale",
+    actor: Actor = None,
+    shop: ShopFolder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Find a customer; what your role may not see is masked, and the look is logged.
+
+    Example: kit find +12125550142 --as sam --for loyalty
+    """
+    with opened(shop, actor) as (opened_shop, who):
+        found = opened_shop.find(text, actor=who, purpose=purpose, now=now())
+    if as_json:
+        return answer([vars(seen) for seen in found])
+    for seen in found:
+        say(seen.id)
+        for name, value in seen.fields.items():
+            if value not in (None, "") and name != "customer_id":
+                say(f"  {name:<14} {value}")
+        say(f"  {'sales':<14} {seen.sales:,}; points {seen.points or 0:,}")
+    if not found:
+        say("Nobody was found.")
+
+
+def who(
+    text: Customer, actor: Actor = None, shop: ShopFolder = Path(), as_json: Json = False
+) -> None:
+    """Tell who looked at a customer's data, and who changed what.
+
+    Example: kit who ana@example.com
+    """
+    with opened(shop, actor) as (opened_shop, me):
+        seen, changes = opened_shop.who(text, actor=me, now=now())
+        zone = opened_shop.settings.zone
+    if as_json:
+        changed = [
+            {"at": c.at, "actor": c.actor, "what": c.action, "column": c.column} for c in changes
+        ]
+        return answer({"seen": seen, "changed": changed})
+    for entry in seen:
+        when = entry["at"].astimezone(zone)
+        say(
+            f"{when:%Y-%m-%d %H:%M}  {entry['actor']} ({entry['role']}): {entry['action']}, "
+            f"for {entry['purpose']}"
+        )
+    for change in changes:
+        what = f"{change.action} {change.column}" if change.column else change.action
+        say(f"{change.at.astimezone(zone):%Y-%m-%d %H:%M}  {change.actor}: {what}")
+
+
+def delete(text: Customer, actor: Actor = None, shop: ShopFolder = Path()) -> None:
+    """Delete a customer by mistake or on purpose: for some days it can be taken back.
+
+    To delete somebody for good, because they ask: kit erase. Example: kit delete ana@example.com
+    """
+    from kit import removals
+
+    with opened(shop, actor) as (opened_shop, who):
+        moved = removals.delete(opened_shop, text, actor=who, now=now())
+    rows = ", ".join(f"{count} {table}" for table, count in moved.rows.items() if count)
+    say(f"Deleted: {rows}. Sales stay, without the name.")
+    say(f"Until {moved.until:%Y-%m-%d} it can be taken back: kit undelete {moved.trash_id}")
+
+
+def undelete(
+    trash_id: Annotated[
+        str | None, typer.Argument(help="From kit delete; without it, list what there is.")
+    ] = None,
+    leave_out: Annotated[
+        bool, typer.Option(help="Bring back the rest, if something is in the way.")
+    ] = False,
+    actor: Actor = None,
+    shop: ShopFolder = Path(),
+) -> None:
+    """Bring back a deleted customer with points and purchases.
+
+    Example: kit undelete 5f3c…
+    """
+    from kit import removals
+
+    with opened(shop, actor) as (opened_shop, who):
+        if trash_id is None:
+            for entry in removals.listed(opened_shop, now=now()):
+                say(
+                    f"{entry.trash_id}  customer {entry.subject}, deleted "
+                    f"{entry.deleted_at:%Y-%m-%d}, can come back until {entry.until:%Y-%m-%d}"
+                )
+            return
+        moved = removals.undelete(opened_shop, trash_id, actor=who, now=now(), leave_out=leave_out)
+    rows = ", ".join(f"{count} {table}" for table, count in moved.rows.items() if count)
+    links = sum(moved.links.values())
+    say(f"Back: {rows}" + (f", and {links} links to their sales." if links else "."))
+
+
+@app.command()
+def verify(
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option(help="A checkpoint that was kept elsewhere.")
+    ] = None,
+    shop: ShopFolder = Path(),
+) -> None:
+    """Check every entry of the log: none missing, altered or out of order.
+
+    Exit code 3 means that something is wrong. Example: kit audit verify --checkpoint usb/log.json
+    """
+    from kit.tamper import Broken
+
+    marks = [
+        line
+        for path in checkpoint or []
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    ]
+    with opened(shop, None) as (opened_shop, _):
+        try:
+            done = opened_shop.verify_log(marks)
+        except Broken as broken:
+            for fault in broken.faults:
+                say(fault.text)
+            raise typer.Exit(FOUND) from None
+    say(f"{done.entries:,} entries, and nothing is missing or altered.")
+    if done.proven < done.entries:
+        say(
+            "A log that was cut off at its end looks the same: keep checkpoints elsewhere "
+            "(kit audit checkpoint) and name one here."
+        )
+
+
+@app.command(name="checkpoint")
+def checkpoint_(
+    out: Annotated[Path, typer.Argument(help="A file, best on a stick or in a mail.")],
+    shop: ShopFolder = Path(),
+) -> None:
+    """Sign where the log stands, to be kept where nobody in the shop can change it.
+
+    Example: kit audit checkpoint /media/stick/log.json
+    """
+    with opened(shop, None) as (opened_shop, who):
+        mark = opened_shop.checkpoint(actor=who, now=now())
+    with out.open("a", encoding="utf-8") as file:
+        file.write(mark.to_json() + "\n")
+    say(f"{out}: the log had {mark.seq:,} entries.")
+
+
+@app.command()
+def unusual(
+    days: Annotated[int, typer.Option(min=1, help="How far back to look.")] = 30,
+    shop: ShopFolder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Say who looked at customers in an unusual way.
+
+    Exit code 3 means that there is something to ask about. Example: kit audit unusual --days 7
+    """
+    moment = now()
+    with opened(shop, None) as (opened_shop, _):
+        found = opened_shop.unusual(since=moment - timedelta(days=days), now=moment)
+    if as_json:
+        answer([vars(one) for one in found])
+    for one in [] if as_json else found:
+        say(one.text)
+    if not found:
+        if not as_json:
+            say(f"Nothing unusual in {days} days.")
+        return
+    raise typer.Exit(FOUND)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="A new file: one line of JSON for each entry.")],
+    shop: ShopFolder = Path(),
+) -> None:
+    """Write the whole log, so that somebody else can check it.
+
+    Example: kit audit export log.jsonl
+    """
+    from kit import audit
+
+    with opened(shop, None) as (opened_shop, who), out.open("x", encoding="utf-8") as file:
+        with progress("writing") as tick, opened_shop.writing(who, now()) as connection:
+            for number, line in enumerate(audit.lines(audit.entries(connection)), 1):
+                file.write(line + "\n")
+                if number % 10_000 == 0:
+                    tick(number, None)
+    say(f"wrote {out}")

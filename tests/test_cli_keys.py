@@ -1,0 +1,252 @@
+"""`kit keys`, `kit seal` and `kit unseal`, run as a user runs them; no secret is ever shown."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from test_cli import KIT, ROOT
+
+from kit import agefile, vault
+
+WORDS = "ocean-teapot-violin-candle-marble-tunnel"
+OTHER = "quartz-bamboo-lantern-pepper-saddle-ribbon"
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Return a folder with a passphrase file and a customer list."""
+    (tmp_path / "passphrase").write_text(WORDS + "\n", encoding="utf-8")
+    (tmp_path / "passphrase").chmod(0o600)
+    (tmp_path / "customers.csv").write_bytes(
+        (ROOT / "sample_data/clean/customers.csv").read_bytes()
+    )
+    return tmp_path
+
+
+def kit(shop, *arguments, **environment):
+    """Run a command in the shop's folder; nobody sits in front."""
+    told = {"KIT_PASSPHRASE_FILE": str(shop / "passphrase")} | environment
+    ran = subprocess.run(
+        [*KIT, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=shop,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "TERM": "dumb", **told},
+    )
+    assert WORDS not in ran.stdout + ran.stderr
+    assert "Traceback" not in ran.stderr
+    return ran
+
+
+def done(shop, *arguments, **environment):
+    """Run a command that must succeed; return what it says."""
+    ran = kit(shop, *arguments, **environment)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def paper_key(told):
+    """Return the paper key from the terminal, as a person copies it."""
+    return "".join(re.findall(r"^  [A-Z0-9 -]+$", told, re.M)).replace(" ", "")
+
+
+def test_the_life_of_a_key(shop):
+    """Create, copy, rehearse, seal, rotate, lose the passphrase, recover, open, retire."""
+    assert "Made 6 keys" in done(shop, "keys", "create")
+    (shop / "paper").write_text(paper_key(done(shop, "keys", "recovery")), encoding="utf-8")
+    paper = {"KIT_PAPER_KEY_FILE": str(shop / "paper")}
+    assert "all 6 keys are in it" in done(shop, "keys", "rehearse", **paper)
+    assert "sealed email, phone" in done(shop, "seal", "customers.csv", "--columns", "email,phone")
+
+    old = json.loads(done(shop, "keys", "status", "--json"))["keys"][0]["id"]
+    assert f"key {old} still opens" in done(shop, "keys", "rotate")
+    assert "all 7 keys" in done(shop, "keys", "rehearse", **paper)
+
+    (shop / "keyring.json").rename(shop / "lost.json")
+    (shop / "passphrase").write_text(OTHER, encoding="utf-8")
+    assert "7 keys are back" in done(shop, "keys", "recover", "keyring-recovery.age", **paper)
+    assert "opened email, phone" in done(shop, "unseal", "customers.sealed.csv")
+    assert rows(shop / "customers.opened.csv") == rows(shop / "customers.csv")
+
+    kept = kit(shop, "keys", "retire", old)
+    assert (kept.returncode, "in use" in kept.stderr) == (1, True)
+    assert "is disabled" in done(shop, "keys", "retire", old, "--nothing-uses-it")
+    shut = kit(shop, "unseal", "customers.sealed.csv", "--overwrite")
+    assert (shut.returncode, "disabled" in shut.stderr) == (1, True)
+    done(shop, "keys", "enable", old)
+    done(shop, "unseal", "customers.sealed.csv", "--overwrite")
+
+
+def rows(path):
+    """Return the rows of a CSV."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_the_passphrase_changes(shop):
+    """The old one opens the old copy only."""
+    done(shop, "keys", "create")
+    (shop / "new").write_text(OTHER, encoding="utf-8")
+    (shop / "new").chmod(0o600)
+
+    done(shop, "keys", "passphrase", KIT_NEW_PASSPHRASE_FILE=str(shop / "new"))
+
+    ran = kit(shop, "keys", "status")
+    assert (ran.returncode, "wrong passphrase" in ran.stderr) == (1, True)
+    assert "Recovery copy: none" in done(
+        shop, "keys", "status", KIT_PASSPHRASE_FILE=str(shop / "new")
+    )
+
+
+def test_rotation_without_a_copy_warns(shop):
+    """A key that is in no recovery copy dies with the PC."""
+    done(shop, "keys", "create")
+
+    ran = kit(shop, "keys", "rotate", "index")
+
+    assert (ran.returncode, "kit keys recovery" in ran.stderr) == (0, True)
+
+
+def test_whole_files_go_to_people_or_under_a_passphrase(shop):
+    """An age file that its recipient opens, and one that the passphrase opens."""
+    identity, recipient = agefile.new_identity()
+    (shop / "identity").write_text(identity, encoding="utf-8")
+    data = (shop / "customers.csv").read_bytes()
+
+    done(shop, "seal", "customers.csv", "--to", recipient)
+    (shop / "customers.csv").unlink()
+    done(shop, "unseal", "customers.csv.age", "--identity", "identity")
+    assert (shop / "customers.csv").read_bytes() == data
+
+    done(shop, "seal", "customers.csv", "--out", "x.age")
+    done(shop, "unseal", "x.age")
+    assert (shop / "x").read_bytes() == data
+
+
+def test_keys_go_to_tink_only_when_told_how(shop):
+    """Sealed for somebody, or in the clear with a warning, but never by default."""
+    done(shop, "keys", "create")
+    recipient = agefile.new_identity()[1]
+
+    assert kit(shop, "keys", "export", "field", "--out", "a.json").returncode == 2
+    assert not (shop / "a.json").exists()
+    done(shop, "keys", "export", "field", "--out", "a.age", "--to", recipient)
+    ran = kit(shop, "keys", "export", "field", "--out", "b.json", "--in-the-clear")
+    assert "Delete it" in ran.stderr
+    assert json.loads((shop / "b.json").read_text(encoding="utf-8"))["primaryKeyId"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        pytest.param(["keys", "status"], 1, "kit keys create", id="no keyring"),
+        pytest.param(["seal", "customers.csv", "--columns", "email"], 1, "kit keys create",
+                     id="seal without a keyring"),
+        pytest.param(["seal", "nope.csv", "--to", "age1x"], 1, "character", id="bad recipient"),
+        pytest.param(["seal", "customers.csv", "--columns", "email", "--to", "age1x"], 2, "whole",
+                     id="columns to a recipient"),
+        pytest.param(["unseal", "customers.csv"], 1, "kit keys create", id="unseal, no keyring"),
+        pytest.param(["keys", "recover", "nope.age"], 2, "KIT_PAPER_KEY_FILE", id="no paper key"),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_one_plain_line(shop, arguments, code, says):
+    """It says what to do next."""
+    ran = kit(shop, *arguments)
+
+    assert ran.returncode == code, ran.stderr
+    assert says in ran.stderr
+    if code == 1:
+        assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_keyring_is_not_made_over_another(shop):
+    """Neither anew nor from a copy."""
+    done(shop, "keys", "create")
+    before = (shop / "keyring.json").read_bytes()
+
+    assert kit(shop, "keys", "create").returncode == 2
+    assert kit(shop, "keys", "recover", "keyring-recovery.age").returncode == 2
+    assert (shop / "keyring.json").read_bytes() == before
+
+
+def test_without_a_passphrase_and_without_a_person_it_says_so(shop):
+    """A job at night does not wait for somebody to type."""
+    done(shop, "keys", "create")
+
+    ran = kit(shop, "keys", "status", KIT_PASSPHRASE_FILE="")
+
+    assert ran.returncode == 1
+    assert "KIT_PASSPHRASE_FILE is empty" in ran.stderr
+
+
+def terminal(shop, *arguments, lines):
+    """Run a command in a real terminal, answer each prompt, and return what stood on the screen."""
+    import pty
+
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("KIT_PASS")}
+    process, screen = pty.fork()
+    if process == 0:
+        os.chdir(shop)
+        os.execve(  # noqa: S606 (no shell)
+            sys.executable,
+            [*KIT, *arguments],
+            {**environment, "PYTHONPATH": str(ROOT), "TERM": "dumb"},
+        )
+    seen, answers = b"", list(lines)
+    try:
+        while chunk := os.read(screen, 4096):
+            seen += chunk
+            if answers and re.search(rb"(passphrase|again|paper): $", seen, re.I):
+                os.write(screen, answers.pop(0).encode() + b"\n")
+                seen += b"\n"
+    except OSError:  # the terminal closes with the program
+        pass
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), seen.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_in_a_terminal_it_suggests_and_asks_twice(tmp_path):
+    """What is typed is not shown; two that differ are refused."""
+    code, screen = terminal(tmp_path, "keys", "create", lines=[WORDS, WORDS])
+    assert code == 0, screen
+    assert len(re.search(r"^  (\S+)\r$", screen, re.M)[1].split("-")) == 6
+    assert WORDS not in screen
+    assert vault.open_keyring(tmp_path, WORDS).generation == 1
+
+    code, screen = terminal(tmp_path, "keys", "recovery", lines=[WORDS])
+    assert code == 0, screen
+    paper = paper_key(screen.replace("\r", ""))
+    code, screen = terminal(tmp_path, "keys", "rehearse", lines=[WORDS, paper])
+    assert code == 0, screen
+    assert paper not in screen
+
+    code, screen = terminal(tmp_path, "keys", "passphrase", lines=[WORDS, OTHER, WORDS])
+    assert (code, "not alike" in screen) == (2, True)
+    other = tmp_path / "b"
+    other.mkdir()
+    code, screen = terminal(other, "keys", "create", lines=[WORDS, OTHER])
+    assert (code, "not alike" in screen) == (2, True)
+    assert not (other / "keyring.json").exists()
+
+
+def test_the_keychain_remembers(shop):
+    """A real keychain, here one in a file, opens the keyring without a prompt."""
+    chain = {
+        "PYTHON_KEYRING_BACKEND": "keyrings.alt.file.PlaintextKeyring",
+        "XDG_DATA_HOME": str(shop / "data"),
+        "HOME": str(shop),
+    }
+    done(shop, "keys", "create")
+
+    ran = kit(shop, "keys", "remember", **chain)
+
+    assert ran.returncode == 1
+    assert "keychain" in ran.stderr  # one that keeps secrets unlocked is refused
