@@ -55,14 +55,21 @@ roles       what each role may see, masked for the screen, refused by the databa
 grants      the same in PostgreSQL, by its own rights
 history     who changed what, kept as tokens
 trash       a deleted customer comes back, with points and purchases
+retention   what has to go when its time is up; it counts by
+periods     what a period counts from, and when it ends
+erasure     one customer, for good
 ledger      who was erased, without knowing who it was
 
 audit       who saw and changed whose data, in a chain
 tamper      what was done to that chain
 watch       who looked at customers in an unusual way
 
+snapshot    a copy of the live database, whole at one moment
+pack        all of it squeezed, or only what changed
+archive     sealed for two people
+
 Where they meet: ``practice`` (made-up shops), ``files`` (exports, scans), ``vault`` (keys),
-``shop`` (a shop's folder), ``imports``, ``removals``, ``rekey``. What people touch: ``cli``,
-``cli_keys`` and ``cli_shop`` (the command `kit`) over ``terminal``, ``tour``, ``lesson``,
-``workspace``, ``lab``, ``doctor``, ``show``, ``copying``.
+``shop`` (a shop's folder), ``counter``, ``imports``, ``removals``, ``rekey``. What people touch:
+``cli``, ``cli_keys`` and ``cli_shop`` (the command `kit`) over ``terminal``, ``tour``,
+``lesson``, ``workspace``, ``lab``, ``doctor``, ``show``, ``copying``.
 """

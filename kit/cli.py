@@ -44,6 +44,8 @@ for command in (
     cli_shop.who,
     cli_shop.delete,
     cli_shop.undelete,
+    cli_shop.erase,
+    cli_shop.expire,
 ):
     app.command()(command)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kit.cli_keys import new_secret, secret
-from kit.terminal import FOUND, Json, ShopFolder, answer, now, progress, say
+from kit.terminal import FOUND, Json, ShopFolder, answer, now, progress, say, warn
 
 if TYPE_CHECKING:
     from kit.shop import Shop
@@ -27,6 +27,7 @@ Actor = Annotated[
 ]
 Purpose = Annotated[str, typer.Option("--for", help="What for, one of the inventory's purposes.")]
 Customer = Annotated[str, typer.Argument(help="E-mail address, telephone, name or number.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would be.")]
 
 app = typer.Typer(
     name="audit",
@@ -65,6 +66,9 @@ def init(
     ] = None,
     region: Annotated[str, typer.Option(help="The country, in two letters.")] = "US",
     owner: Annotated[str, typer.Option(help="Your name in the log: small letters.")] = "owner",
+    database: Annotated[
+        str, typer.Option(help="Or postgresql://USER@HOST/NAME, an empty database.")
+    ] = "sqlite:///shop.sqlite",
 ) -> None:
     """Make a shop's folder: settings, data inventory, keys, an empty database.
 
@@ -82,6 +86,7 @@ def init(
         time_zone=zone,
         region=region,
         owner=owner,
+        database_url=database,
         now=now(),
     ):
         pass
@@ -217,6 +222,60 @@ def undelete(
     rows = ", ".join(f"{count} {table}" for table, count in moved.rows.items() if count)
     links = sum(moved.links.values())
     say(f"Back: {rows}" + (f", and {links} links to their sales." if links else "."))
+
+
+def erase(text: Customer, yes: Yes = False, actor: Actor = None, shop: ShopFolder = Path()) -> None:
+    """Erase a customer for good, because they asked. It cannot be taken back.
+
+    Without --yes it only says what would go and what stays. Example: kit erase ana@example.com
+    """
+    from kit import removals
+
+    with opened(shop, actor) as (opened_shop, who):
+        if count := removals.finish(opened_shop, actor=who, now=now()):
+            say(f"{count} erasures that were cut short are finished now.")
+        plan = removals.plan_erasure(opened_shop, text, now=now())
+        for step in plan.steps:
+            say(f"{step.action:<10} {step.message}")
+        if not yes:
+            say("Nothing was changed. To erase for good: add --yes")
+            return
+        removals.erase(opened_shop, plan, actor=who, now=now())
+    say("Erased, and searched for: nothing is left in the database's files.")
+    say("Backups still hold it until they run out; no restore and no import brings it back.")
+
+
+def expire(yes: Yes = False, actor: Actor = None, shop: ShopFolder = Path()) -> None:
+    """Say what has to go because its time is over, and with --yes let it go.
+
+    Example: kit expire --yes
+    """
+    from kit import removals
+
+    with opened(shop, actor) as (opened_shop, who):
+        plan = removals.plan_expiry(opened_shop, now=now())
+        for line in plan.lines:
+            what = f"{line.table}.{line.column}" if line.column else f"rows of {line.table}"
+            say(f"{line.action:<7} {line.count:>8,}  {what}  ({line.rule})")
+        for kept in plan.kept:
+            names = ", ".join(kept.columns[:3]) + (" …" if len(kept.columns) > 3 else "")
+            columns = f" ({names})" if names else ""
+            say(f"stays   {kept.count:>8,}  {kept.table}{columns}: {kept.reason}")
+        if not plan.lines:
+            say("Nothing has to go today.")
+        if not yes:
+            if plan.lines:
+                say("Nothing was changed. To let it go: kit expire --yes")
+            return
+        with progress("letting go") as tick:
+            done = removals.expire(opened_shop, plan, actor=who, now=now(), progress=tick)
+    went, emptied = sum(done.done.removed.values()), sum(done.done.emptied.values())
+    say(
+        f"Gone: {went:,} rows, {emptied:,} cells, "
+        f"{done.trash:,} old deletions, {done.history:,} lines of history."
+    )
+    if done.done.note:
+        warn(done.done.note)
 
 
 @app.command()

@@ -2,18 +2,22 @@
 """Take a till's export into a shop: read, tidied, split, sealed, stored, all of it or nothing.
 
 What is there already is compared value by value, so that a second import of the same file changes
-nothing, and an export of next week changes what the till changed.
+nothing, and an export of next week changes what the till changed. An empty cell changes nothing:
+another export of the same till may leave it out.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from kit import cards, files, fold, personal, rows, tidy
@@ -25,14 +29,19 @@ from kit.shop import CUSTOMERS, STAND_INS, Shop
 
 PURPOSE = "accounts"
 AT_ONCE = 5_000  # rows compared at a time
-TYPES = {  # columns with text of people; what is not named here was typed by the till
+OF_PEOPLE = ("customers", "addresses", "employees", "sales", "lines", "payments")
+TYPES = {  # of their columns; what is not named here was written by the till
     "email": "email",
     "phone": "phone",
-    **dict.fromkeys(("first_name", "last_name", "name", "nickname", "city"), "name"),
+    **dict.fromkeys(("first_name", "last_name", "name", "nickname"), "name"),
+    **dict.fromkeys(("city", "region", "postcode", "country"), "name"),
     **dict.fromkeys(("company", "street", "tags", "reference", "username", "modifiers"), "text"),
     "note": "note",
 }
-OF_PEOPLE = ("customers", "addresses", "employees", "sales", "lines", "payments")
+WRITTEN = "id"
+LONGEST_ID = 200  # characters; an id of the shop begins with the till's name and has 255
+LONGEST_TEXT = 250_000  # characters; the database refuses more than a mebibyte
+PARTS = "the shop has more lines of these sales; the file holds a part of them"
 Progress = Callable[[str, int, int], None]
 
 
@@ -99,9 +108,12 @@ def import_file(
     stand_ins = Pseudonyms(_Oldest(shop.keyring), STAND_INS.partition(":")[2])
     source = report.layout.id.partition(".")[0]
     folded = fold.fold(flat, source=source, stand_in=stand_ins.one_way)
-    tables, erased = _without_erased(shop, folded.tables)
     counts: dict[str, tuple[int, int, int]] = {}
     with shop.writing(actor, now) as connection:
+        tables, erased = _without_erased(shop, folded.tables)  # nobody is erased meanwhile
+        left = list(folded.left_out)
+        if "lines.line_id" not in flat.column_names and "lines" in tables:
+            tables["lines"] = _whole_sales(shop, connection, tables["lines"], left)
         before = _noted(shop, connection, digest, report, now)
         for name, table in tables.items():
             derived = folded.derived.get(name, ())
@@ -110,7 +122,7 @@ def import_file(
         shop.note(connection, actor, "import", PURPOSE, now, filter=digest, count=people)
     added, changed, same = ({n: c[i] for n, c in counts.items() if c[i]} for i in range(3))
     rejects = tuple(sorted((*report.rejects, *rejects), key=lambda reject: reject.row))
-    return Taken(report, added, changed, same, folded.left_out, rejects, erased, before)
+    return Taken(report, added, changed, same, tuple(left), rejects, erased, before)
 
 
 class _Oldest:
@@ -129,31 +141,56 @@ class _Oldest:
 
 def _tidied(shop: Shop, flat: pa.Table, today: date) -> tuple[pa.Table, tuple[files.Rejected, ...]]:
     """Tidy what people typed; refuse card numbers, and words about health in free text."""
-    rules = {}
-    for name in flat.column_names:
-        table, _, column = name.partition(".")
-        text = table in OF_PEOPLE and pa.types.is_string(flat.schema.field(name).type)
-        kind = TYPES.get(column, tidy.AS_IS) if text else tidy.AS_IS
-        rules[name] = tidy.Rule(kind)
-    reader = tidy.Tidy(cards=_cards, health=_health, region=shop.settings.region)
+    rules = {name: _rule(name, flat.schema.field(name).type) for name in flat.column_names}
+    reader = tidy.Tidy(cards=cards_in, health=health_in, region=shop.settings.region)
     done = reader.table(flat, rules, today=today)
-    rejects = tuple(files.Rejected(r.row, r.column, r.reason) for r in done.rejects)
-    return done.table, rejects
+    table, rejects = done.table, [files.Rejected(r.row, r.column, r.reason) for r in done.rejects]
+    for name in table.column_names:
+        if rules[name].type == tidy.AS_IS and pa.types.is_string(table.schema.field(name).type):
+            table = _without_odd(table, name, rejects)
+    return table, tuple(rejects)
 
 
-def _cards(texts: Sequence[str]) -> Iterator[bool]:
+def _rule(name: str, kind: pa.DataType) -> tidy.Rule:
+    table, _, column = name.partition(".")
+    if table not in OF_PEOPLE or not pa.types.is_string(kind):
+        return tidy.Rule(tidy.AS_IS)
+    if column in TYPES:
+        return tidy.Rule(TYPES[column])
+    return tidy.Rule(WRITTEN, longest=LONGEST_ID)
+
+
+def _without_odd(table: pa.Table, name: str, rejects: list[files.Rejected]) -> pa.Table:
+    """Empty cells that no database takes, so that one of them does not stop the others."""
+    cells = table.column(name)
+    thing, _, column = name.partition(".")
+    longest = LONGEST_ID if column in fold.RULES[thing].known_by else LONGEST_TEXT
+    odd = pc.or_(
+        pc.match_substring(cells, "\0"), pc.greater(pc.utf8_length(cells), longest)
+    ).fill_null(False)
+    if not pc.any(odd).as_py():
+        return table
+    reason = f"holds a NUL character, or more than {longest:,} characters; correct the cell"
+    places = table.column(fold.ROW).filter(odd).to_pylist()
+    rejects += [files.Rejected(row, name, reason) for row in places]
+    kept = pc.if_else(odd, pa.scalar(None, pa.string()), cells)
+    return table.set_column(table.column_names.index(name), name, kept)
+
+
+def cards_in(texts: Sequence[str]) -> Iterator[bool]:
     """Tell card numbers, security codes and track data; an order's number is let through."""
     look = cards.look(pa.array(texts, pa.string()))
     yield from ((look.trust > cards.ODD) | look.code | look.track).tolist()
 
 
-def _health(texts: Sequence[str]) -> Iterator[bool]:
+def health_in(texts: Sequence[str]) -> Iterator[bool]:
+    """Tell words about health."""
     for text in texts:
         yield bool(personal.check("health word", text))
 
 
 def _without_erased(shop: Shop, tables: Mapping[str, pa.Table]) -> tuple[dict[str, pa.Table], int]:
-    """Leave out customers who were erased: an old export must not bring them back."""
+    """Leave out customers who were erased; their sales come without a name, a note or a card."""
     made = dict(tables)
     people = made.get(CUSTOMERS)
     if people is None:
@@ -161,17 +198,45 @@ def _without_erased(shop: Shop, tables: Mapping[str, pa.Table]) -> tuple[dict[st
     gone = shop.ledger.erased(people.column("customer_id").to_pylist())
     if not gone:
         return made, 0
+    sold = made.get("sales", people.slice(0, 0))
+    theirs = {*sold.filter(_in(sold, "customer_id", gone)).column(0).to_pylist()}
     for name, table in made.items():
-        if "customer_id" not in table.column_names:
-            continue
-        ids = table.column("customer_id").to_pylist()
-        if name == "sales":  # the sale stays; whose it was does not
-            kept = [None if one in gone else one for one in ids]
-            at = table.column_names.index("customer_id")
-            made[name] = table.set_column(at, "customer_id", pa.array(kept, pa.string()))
-        else:
-            made[name] = table.filter(pa.array([one not in gone for one in ids]))
+        if name != "sales" and "customer_id" in table.column_names:
+            made[name] = table.filter(pc.invert(_in(table, "customer_id", gone)))
+        elif "sale_id" in table.column_names:
+            empty = ["customer_id", *shop.sealed_columns(name)]
+            made[name] = _emptied(table, _in(table, "sale_id", theirs), empty)
     return made, len(gone)
+
+
+def _in(table: pa.Table, column: str, wanted: set[str]) -> pa.Array:
+    return pc.is_in(table.column(column), value_set=pa.array([*wanted], pa.string()))
+
+
+def _emptied(table: pa.Table, where: pa.Array, columns: Sequence[str]) -> pa.Table:
+    for name in {*columns} & {*table.column_names}:
+        cells = table.column(name)
+        empty = pc.if_else(where, pa.scalar(None, cells.type), cells)
+        table = table.set_column(table.column_names.index(name), name, empty)
+    return table
+
+
+def _whole_sales(
+    shop: Shop, connection: sa.Connection, lines: pa.Table, left: list[LeftOut]
+) -> pa.Table:
+    """Leave out lines of sales of which the shop has more; counted, they would be other ones."""
+    table = shop.tables.tables["lines"]
+    sales = lines.column("sale_id").to_pylist()
+    here, there = Counter(sales), dict[str, int]()
+    names = [*here]
+    for start in range(0, len(names), AT_ONCE):
+        some = names[start : start + AT_ONCE]
+        query = sa.select(table.c.sale_id, sa.func.count()).where(table.c.sale_id.in_(some))
+        there.update({sale: n for sale, n in connection.execute(query.group_by(table.c.sale_id))})
+    whole = [here[sale] >= there.get(sale, 0) for sale in sales]
+    if not all(whole):
+        left.append(LeftOut("lines", whole.count(False), 0, PARTS))
+    return lines.filter(pa.array(whole, pa.bool_()))
 
 
 def _noted(
@@ -199,34 +264,55 @@ def _store(
     table = shop.tables.tables[name]
     key = fold.RULES[name].key
     columns = [column for column in arrived.column_names if column in table.c]
+    read = [*columns, *({rows.VERSION} & {*table.c.keys()})]
     added = changed = same = 0
     for batch in arrived.select(columns).to_batches(max_chunksize=AT_ONCE):
         cells = {column: batch.column(column).to_pylist() for column in columns}
-        ids = cells[key]
-        there = rows.find(connection, table, {key: ids})
+        there = rows.find(connection, table, {key: cells[key]}, columns=read)
         known = {row[key]: row for row in shop.opened(name, there)}
-        versions = {row[key]: row.get(rows.VERSION) for row in there}
-        new = [i for i, one in enumerate(ids) if one not in known]
+        new = [i for i, one in enumerate(cells[key]) if one not in known]
         if new:
-            fresh = {column: [values[i] for i in new] for column, values in cells.items()}
-            rows.load(connection, table, [shop.seal(name, fresh, fresh[key])])
-        for i, one in enumerate(ids):
-            if one not in known:
-                continue
-            different = {
-                column: values[i]
-                for column, values in cells.items()
-                if column not in (key, *derived)
-                and values[i] is not None
-                and values[i] != known[one][column]
-            }
-            if different:
-                sealed = shop.seal(name, {c: [v] for c, v in different.items()}, [one])
-                single = {column: values[0] for column, values in sealed.items()}
-                rows.change(connection, table, one, single, version=versions[one])
-            changed += bool(different)
-            same += not different
+            rows.load(connection, table, [_sealed(shop, name, key, cells, columns, new)])
+        found = _different(cells, known, key, [c for c in columns if c not in (key, *derived)])
+        versions = {row[key]: row[rows.VERSION] for row in there if rows.VERSION in row}
+        for different, numbers in found.items():
+            ids = [cells[key][i] for i in numbers]
+            values = dict(_sealed(shop, name, key, cells, different, numbers))
+            seen = [versions[one] for one in ids] if versions else None
+            rows.change_many(connection, table, ids, values, versions=seen)
         added += len(new)
+        changed += (here := sum(map(len, found.values())))
+        same += len(known) - here
         if progress:
             progress(name, added + changed + same, arrived.num_rows)
     return added, changed, same
+
+
+def _different(
+    cells: Mapping[str, Sequence[Any]],
+    known: Mapping[str, Mapping[str, Any]],
+    key: str,
+    columns: Sequence[str],
+) -> dict[tuple[str, ...], list[int]]:
+    """Return which columns differ from what is known, and in which rows. Empty says nothing."""
+    found: dict[tuple[str, ...], list[int]] = {}
+    rest = zip(*(cells[column] for column in columns), strict=True) if columns else ()
+    for i, (one, values) in enumerate(zip(cells[key], rest, strict=False)):
+        if was := known.get(one):
+            pairs = zip(columns, values, strict=True)
+            if other := tuple(c for c, v in pairs if v is not None and v != was[c]):
+                found.setdefault(other, []).append(i)
+    return found
+
+
+def _sealed(
+    shop: Shop,
+    name: str,
+    key: str,
+    cells: Mapping[str, Sequence[Any]],
+    columns: Sequence[str],
+    numbers: Sequence[int],
+) -> Mapping[str, Sequence[Any]]:
+    """Return some columns of some rows as the database takes them."""
+    some = {column: [cells[column][i] for i in numbers] for column in columns}
+    return shop.seal(name, some, [cells[key][i] for i in numbers])

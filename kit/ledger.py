@@ -99,6 +99,10 @@ class Ledger:
         """Write that everything of them is gone."""
         self._append(self.subject(customer), scope, "done", now)
 
+    def finish(self, line: Line, *, now: datetime) -> None:
+        """Write that something found `unfinished` is done now."""
+        self._append(line.subject, line.scope, "done", now)
+
     def lines(self) -> list[Line]:
         """Return every step, oldest first.
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT-0
 """Bring a shop's stored rows to the newest keys while people go on working.
 
-Batch after batch, each its own short transaction. A row that somebody changes meanwhile is left to
-the next round: a new token replaces the old one only if that is still there. It can be stopped
-anywhere and started again.
+Batch after batch, each read and sealed without a lock and written in one short transaction. A row
+that somebody changes meanwhile is left to the next round: a new token replaces the old one only if
+that is still there. It can be stopped anywhere and started again. Who has opened the shop before
+the new key was made has to open it again.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from kit import rotate
 from kit import store as database
+from kit.encrypt import EncryptError
 from kit.keys import Key
+from kit.rotate import RotateError
 from kit.shop import STAND_INS, Shop
 
 PROGRAM = "kit.rotation"  # acts in the database; people act in the log
@@ -49,6 +52,16 @@ class Sealed:
         return self.table.c[self.column]
 
     @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return f"{self.table.name}.{self.column}"
+
+    @property
+    def by(self) -> sa.Column[Any] | None:
+        """The column with the key of each value's number, if it is found by one."""
+        return self.table.c.get(f"{self.column}_index_key")
+
+    @property
     def key(self) -> sa.Column[Any]:
         """The column with the row's id."""
         return next(iter(self.table.primary_key))
@@ -63,23 +76,27 @@ def places(shop: Shop) -> Iterator[Sealed]:
 
 
 def in_use(shop: Shop) -> dict[int, int]:
-    """Count the values that each key still opens or finds, in rows, history and trash."""
+    """Count what each key opens, finds or proves: in rows, history, trash and checkpoints."""
     found: Counter[int] = Counter()
-    trashed = shop.tables.tables["kit_trash"]
-    with database.begin(shop.engine) as connection:
+    tables = shop.tables.tables
+    past, marks = tables["kit_history"].c, tables["kit_checkpoints"].c
+    with database.begin(_reader(shop)) as connection:
         for place in places(shop):
             found.update(_heads(connection, place.cell))
-            if (index := place.table.c.get(f"{place.column}_index_key")) is not None:
-                query = sa.select(index, sa.func.count()).where(index.is_not(None)).group_by(index)
+            if (by := place.by) is not None:
+                query = sa.select(by, sa.func.count()).where(by.is_not(None)).group_by(by)
                 found.update({number: count for number, count in connection.execute(query)})
-        past = shop.tables.tables["kit_history"].c
         found.update(_heads(connection, past.old))
         found.update(_heads(connection, past.new))
-        for entry in map(dict, connection.execute(sa.select(trashed)).mappings()):
-            found.update(rotate.key_ids([entry["sealed"]]))
-            for _, row in _rows(_read(shop, entry)):
+        for trash_id, sealed in connection.execute(_trashed(shop)):
+            found.update([_id(sealed)])
+            for _, row in _rows(_read(shop, trash_id, sealed)):
                 found.update(_keys_of(row))
-    return dict(found)
+        signed = Counter(connection.scalars(sa.select(marks.public_key)))
+    for key in shop.keyring.keys:
+        if key.purpose == "signing" and key.state in ("primary", "enabled"):
+            found[key.id] += signed[shop.keyring.public_key(key.id)]
+    return dict(+found)
 
 
 def _heads(connection: sa.Connection, cell: sa.Column[Any]) -> dict[int, int]:
@@ -104,7 +121,7 @@ def rotate_key(shop: Shop, purpose: str, *, now: datetime) -> Key:
 
 
 def retire(shop: Shop, key_id: int) -> None:
-    """Disable an old key; refused while a row, the history or the trash needs it."""
+    """Disable an old key; refused while a row, the history, the trash or the log needs it."""
     shop.keyring.retire(key_id, in_use=lambda number: number in in_use(shop))
 
 
@@ -112,136 +129,164 @@ def renew(shop: Shop, *, actor: str, now: datetime, progress: Progress | None = 
     """Seal every value anew that an older key sealed, and number it anew; return how many.
 
     Raises:
-        RekeyError: A value does not open; nothing of its batch was changed.
+        RekeyError: Some values do not open. They are as they were, and all others are done.
     """
-    done = 0
-
-    def step(count: int) -> int:
-        nonlocal done
-        done += count
-        if progress:
-            progress(done, None)
-        return count
-
+    work = _Work(shop, now, progress)
     for place in places(shop):
-        while step(_seal_batch(shop, place, now)):
-            pass
-        if f"{place.column}_index_key" in place.table.c:
-            while step(_number_batch(shop, place, now)):
-                pass
-    for name in ("old", "new"):
-        while step(_past_batch(shop, name, now)):
-            pass
-    step(_renew_trash(shop, now))
+        query: sa.Select[Any] = sa.select(place.key, place.cell)
+        work.through(query.where(work.old(place.cell)), partial(_seal, work, place))
+        if (by := place.by) is not None:
+            make = partial(_number, work, place, by)
+            work.through(query.where(by != shop.index.key_id), make)
+    past = shop.tables.tables["kit_history"].c
+    rest = past.table_name, past.column_name, past.row_id
+    for cell in (past.old, past.new):
+        entries: sa.Select[Any] = sa.select(past.seq, cell, *rest)
+        work.through(entries.where(work.old(cell)), partial(_past, work, cell))
+    work.through(_trashed(shop), partial(_trash, work))
     with shop.writing(actor, now) as connection:
-        shop.note(connection, actor, "keys", "proof", now, count=done)
-    return done
-
-
-@contextmanager
-def _unseen(shop: Shop, now: datetime) -> Iterator[sa.Connection]:
-    """Write without a trace in the rows' history: no value changes, and the old token must go."""
-    with shop.writing(PROGRAM, now) as connection:
-        yield connection
-        past = shop.tables.tables["kit_history"]
-        connection.execute(sa.delete(past).where(past.c.actor == PROGRAM))
-
-
-def _seal_batch(shop: Shop, place: Sealed, now: datetime) -> int:
-    """Renew up to `AT_ONCE` tokens of one column."""
-    primary = shop.keyring.primary("field").id
-    old = sa.func.substr(place.cell, 2, 4) != primary.to_bytes(4, "big")
-    query = sa.select(place.key, place.cell).where(place.cell.is_not(None), old).limit(AT_ONCE)
-    with _unseen(shop, now) as connection:
-        found = connection.execute(query).all()
-        if not found:
-            return 0
-        ids, tokens = ([row[i] for row in found] for i in (0, 1))
-        fresh = rotate.reseal(
-            tokens,
-            cipher=shop.cipher,
-            primary=primary,
-            table=place.table.name,
-            column=place.column,
-            rows=ids,
+        shop.note(connection, actor, "keys", "proof", now, count=work.done)
+    if work.broken:
+        told = Counter(place for place, _ in work.broken)
+        raise RekeyError(
+            f"{', '.join(f'{count} of {place}' for place, count in told.items())}: these values "
+            "do not open and are as they were, all others are done; look for these in a backup"
         )
-        change = (
-            sa.update(place.table)
-            .where(place.key == sa.bindparam("k"), place.cell == sa.bindparam("was"))
-            .values({place.cell: sa.bindparam("fresh")})
-        )
-        cells = zip(ids, tokens, fresh, strict=True)
-        connection.execute(change, [{"k": k, "was": was, "fresh": new} for k, was, new in cells])
-    return len(found)
+    return work.done
 
 
-def _number_batch(shop: Shop, place: Sealed, now: datetime) -> int:
-    """Number up to `AT_ONCE` values anew under the newest index key."""
-    index, by = (place.table.c[f"{place.column}_{end}"] for end in ("index", "index_key"))
-    query = sa.select(place.key, place.cell).where(by != shop.index.key_id).limit(AT_ONCE)
-    with _unseen(shop, now) as connection:
-        found = connection.execute(query).all()
-        if not found:
-            return 0
-        ids, tokens = ([row[i] for row in found] for i in (0, 1))
-        values = shop.cipher.unseal_column(
-            tokens, table=place.table.name, column=place.column, rows=ids
-        )
-        numbers = shop.numbers(place.table.name, place.column, values)
-        change = (
-            sa.update(place.table)
-            .where(place.key == sa.bindparam("k"), place.cell == sa.bindparam("was"))
-            .values({index: sa.bindparam("number"), by: shop.index.key_id})
-        )
-        cells = zip(ids, tokens, numbers, strict=True)
-        connection.execute(change, [{"k": k, "was": was, "number": n} for k, was, n in cells])
-    return len(found)
+class _Work:
+    """One renewal: reads without a lock, writes a batch at a time, only over what it has read."""
 
+    def __init__(self, shop: Shop, now: datetime, progress: Progress | None) -> None:
+        self.shop, self.now, self.progress = shop, now, progress
+        self.reader = _reader(shop)
+        self.primary = shop.keyring.primary("field").id
+        self.done = 0
+        self.broken: set[tuple[str, Any]] = set()  # column, row
 
-def _past_batch(shop: Shop, name: str, now: datetime) -> int:
-    """Renew up to `AT_ONCE` tokens of the history, each in its own place."""
-    past = shop.tables.tables["kit_history"]
-    primary = shop.keyring.primary("field").id
-    cell = past.c[name]
-    old = sa.func.substr(cell, 2, 4) != primary.to_bytes(4, "big")
-    query = sa.select(past.c.seq, past.c.table_name, past.c.column_name, past.c.row_id, cell)
-    with shop.writing(PROGRAM, now) as connection:
-        found = connection.execute(query.where(cell.is_not(None), old).limit(AT_ONCE)).all()
-        for seq, table, column, row_id, token in found:
-            fresh = _resealed(shop, table, column, row_id, token)
-            connection.execute(sa.update(past).where(past.c.seq == seq).values({cell: fresh}))
-    return len(found)
+    def old(self, cell: sa.Column[Any]) -> sa.ColumnElement[bool]:
+        """Return what is true of a token that another key sealed, and of no empty cell."""
+        return sa.func.substr(cell, 2, 4) != self.primary.to_bytes(4, "big")
 
-
-def _renew_trash(shop: Shop, now: datetime) -> int:
-    """Renew what was deleted and can still be brought back, inside and out."""
-    trashed = shop.tables.tables["kit_trash"]
-    primary = shop.keyring.primary("field").id
-    done = 0
-    with shop.writing(PROGRAM, now) as connection:
-        for entry in [dict(row) for row in connection.execute(sa.select(trashed)).mappings()]:
-            content = _read(shop, entry)
-            count = sum(_renew_row(shop, table, row) for table, row in _rows(content))
-            if not count and _id(entry["sealed"]) == primary:
+    def through(self, query: sa.Select[Any], step: Callable[[list[Any]], int]) -> None:
+        """Take a step for each batch of rows, and go through all again until nothing changes."""
+        key = query.selected_columns[0]
+        changed, more = 0, query
+        while True:
+            with database.begin(self.reader) as connection:
+                found = [*connection.execute(more.order_by(key).limit(AT_ONCE))]
+            if not found and not changed:
+                return
+            if not found:
+                changed, more = 0, query
                 continue
-            text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-            sealed = shop.cipher.seal(text, context=_context(entry))
-            mine = trashed.c.trash_id == entry["trash_id"]
-            connection.execute(sa.update(trashed).where(mine).values(sealed=sealed))
-            done += 1 + count
-    return done
+            more = query.where(key > found[-1][0])
+            changed += (here := step(found))
+            self.done += here
+            if self.progress:
+                self.progress(self.done, None)
+
+    def tried(
+        self, place: str, ids: list[Any], cells: list[Any], make: Callable[[Any, Any], list[Any]]
+    ) -> list[Any]:
+        """Return what is made of the cells: one by one if that fails, None for what is broken."""
+        try:
+            return make(ids, cells)
+        except (EncryptError, RotateError):
+            if len(ids) == 1:
+                self.broken.add((place, ids[0]))
+                return [None]
+        each = zip(ids, cells, strict=True)
+        return [self.tried(place, [one], [cell], make)[0] for one, cell in each]
+
+    def swap(
+        self,
+        cell: sa.Column[Any],
+        rows: Iterable[tuple[Any, Any, Any]],
+        values: Mapping[sa.Column[Any], Any],
+    ) -> int:
+        """Change rows (key, cell as it was read, new) where it still is so; return how many.
+
+        It leaves no trace in the rows' history: no value changes, and the old token has to go.
+        """
+        given = [{"k": key, "was": was, "new": new} for key, was, new in rows if new is not None]
+        if not given:
+            return 0
+        table, past = cell.table, self.shop.tables.tables["kit_history"]
+        query = sa.update(table).where(next(iter(table.primary_key)) == sa.bindparam("k"))
+        query = query.where(cell == sa.bindparam("was")).values(values)
+        with self.shop.writing(PROGRAM, self.now) as connection:
+            newest = connection.scalar(sa.select(sa.func.max(past.c.seq))) or 0
+            changed: int = connection.execute(query, given).rowcount
+            traces = past.c.seq > newest, past.c.actor == PROGRAM
+            connection.execute(sa.delete(past).where(*traces))
+        return changed
 
 
-def _renew_row(shop: Shop, table: str, row: dict[str, Any]) -> int:
+def _seal(work: _Work, place: Sealed, found: list[Any]) -> int:
+    """Renew tokens of one column."""
+    ids, tokens = ([row[i] for row in found] for i in (0, 1))
+    make = partial(_resealed, work, place.table.name, place.column)
+    fresh = work.tried(place.name, ids, tokens, make)
+    rows = zip(ids, tokens, fresh, strict=True)
+    return work.swap(place.cell, rows, {place.cell: sa.bindparam("new")})
+
+
+def _number(work: _Work, place: Sealed, by: sa.Column[Any], found: list[Any]) -> int:
+    """Number values anew under the newest index key."""
+    ids, tokens = ([row[i] for row in found] for i in (0, 1))
+
+    def make(keys: list[Any], cells: list[Any]) -> list[Any]:
+        values = work.shop.cipher.unseal_column(
+            cells, table=place.table.name, column=place.column, rows=keys
+        )
+        return work.shop.numbers(place.table.name, place.column, values)
+
+    rows = zip(ids, tokens, work.tried(place.name, ids, tokens, make), strict=True)
+    index = place.table.c[f"{place.column}_index"]
+    values = {index: sa.bindparam("new"), by: work.shop.index.key_id}
+    return work.swap(place.cell, rows, values)
+
+
+def _past(work: _Work, cell: sa.Column[Any], found: list[Any]) -> int:
+    """Renew tokens of the history, each in its own place."""
+    rows = []
+    for seq, token, table, column, row_id in found:
+        make = partial(_resealed, work, table, column)
+        fresh = work.tried(f"{table}.{column}", [row_id], [token], make)
+        rows.append((seq, token, fresh[0]))
+    return work.swap(cell, rows, {cell: sa.bindparam("new")})
+
+
+def _trash(work: _Work, found: list[Any]) -> int:
+    """Renew what was deleted and can still be brought back, inside and out."""
+    rows, sealed = [], work.shop.tables.tables["kit_trash"].c.sealed
+
+    def make(ids: list[Any], tokens: list[Any]) -> list[Any]:
+        content = _read(work.shop, ids[0], tokens[0])
+        count = sum(_renew_row(work, table, row) for table, row in _rows(content))
+        if not count and _id(tokens[0]) == work.primary:
+            return [None]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return [work.shop.cipher.seal(text, context=_context(ids[0]))]
+
+    for trash_id, token in found:
+        rows.append((trash_id, token, work.tried("kit_trash", [trash_id], [token], make)[0]))
+    return work.swap(sealed, rows, {sealed: sa.bindparam("new")})
+
+
+def _renew_row(work: _Work, table: str, row: dict[str, Any]) -> int:
     """Renew the tokens and the numbers of one trashed row; return how many."""
+    shop = work.shop
     key = str(row[next(iter(shop.tables.tables[table].primary_key)).name])
     done = 0
     for column in shop.sealed_columns(table):
         if row.get(column) is None:
             continue
         token = base64.b64decode(row[column]["$bytes"])
-        if _id(token) != shop.keyring.primary("field").id:
-            token = _resealed(shop, table, column, key, token)
+        if _id(token) != work.primary:
+            token = _resealed(work, table, column, [key], [token])[0]
             row[column] = {"$bytes": base64.b64encode(token).decode()}
             done += 1
         if row.get(f"{column}_index_key") not in (None, shop.index.key_id):
@@ -252,20 +297,28 @@ def _renew_row(shop: Shop, table: str, row: dict[str, Any]) -> int:
     return done
 
 
-def _resealed(shop: Shop, table: str, column: str, row_id: str, token: bytes) -> bytes:
-    place = f"{table}.{column}.{row_id}"
-    fresh = shop.cipher.seal(shop.cipher.unseal(token, context=place), context=place, nested=True)
-    if fresh is None:
-        raise RekeyError(f"{table}.{column}: a token that opens to nothing; look at the row")
-    return fresh
+def _resealed(work: _Work, table: str, column: str, ids: list[Any], tokens: list[Any]) -> list[Any]:
+    return rotate.reseal(
+        tokens, cipher=work.shop.cipher, primary=work.primary, table=table, column=column, rows=ids
+    )
 
 
-def _read(shop: Shop, entry: Mapping[str, Any]) -> Any:
-    return json.loads(shop.cipher.unseal(entry["sealed"], context=_context(entry)))
+def _reader(shop: Shop) -> sa.Engine:
+    """Return what opens the database to look only: it waits for nobody, and nobody for it."""
+    return database.connect(shop.engine.url.render_as_string(hide_password=False), role="read")
 
 
-def _context(entry: Mapping[str, Any]) -> str:
-    return f"kit_trash.sealed.{entry['trash_id']}"
+def _trashed(shop: Shop) -> sa.Select[Any]:
+    trashed = shop.tables.tables["kit_trash"].c
+    return sa.select(trashed.trash_id, trashed.sealed)
+
+
+def _read(shop: Shop, trash_id: str, sealed: bytes) -> Any:
+    return json.loads(shop.cipher.unseal(sealed, context=_context(trash_id)))
+
+
+def _context(trash_id: str) -> str:
+    return f"kit_trash.sealed.{trash_id}"
 
 
 def _rows(content: Any) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -3,15 +3,51 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
+import sqlalchemy as sa
+
+from kit import erasure, history, periods, retention, rows, trash
 from kit import store as database
-from kit import trash
-from kit.shop import Shop
+from kit.shop import NotAllowed, Shop
+
+MAY = ("owner", "manager")  # roles that remove customers
+HISTORY_DAYS = 365  # how long it can be asked who changed what
+Progress = Callable[[int, int], None]
+
+
+class RemovalsError(Exception):
+    """Base of the error below."""
+
+
+class Remains(RemovalsError):
+    """Everything is deleted, but the files are not clean yet."""
+
+
+@dataclass(frozen=True)
+class Expired:
+    """What an expiry did, beside the rows and cells: old deletions and old history."""
+
+    done: retention.Done
+    trash: int
+    history: int
+
+
+def allow(shop: Shop, actor: str, action: str, now: datetime) -> None:
+    """Refuse whoever may not remove customers, and log that it was tried."""
+    role = shop.settings.role(actor)
+    if role not in MAY:
+        with shop.writing(actor, now) as connection:
+            shop.note(connection, actor, action, "proof", now, refused=True)
+        raise NotAllowed(f"a {role} removes nobody; ask {' or '.join(MAY)}. It was noted")
 
 
 def delete(shop: Shop, text: str, *, actor: str, now: datetime) -> trash.Moved:
     """Delete one customer, so that it can be taken back for some days."""
+    allow(shop, actor, "delete", now)
     with shop.writing(actor, now) as connection:
         subject = shop.one(connection, text)["customer_id"]
         moved = shop.trash.delete(connection, subject, now=now)
@@ -23,6 +59,7 @@ def undelete(
     shop: Shop, trash_id: str, *, actor: str, now: datetime, leave_out: bool = False
 ) -> trash.Moved:
     """Bring a deleted customer back, unless they were erased since."""
+    allow(shop, actor, "undelete", now)
     with shop.writing(actor, now) as connection:
         moved = shop.trash.undelete(connection, trash_id, now=now, leave_out=leave_out)
         if shop.ledger.erased([moved.subject]):
@@ -35,3 +72,131 @@ def listed(shop: Shop, *, now: datetime) -> list[trash.Entry]:
     """Return what can still be brought back, newest first."""
     with database.begin(shop.engine) as connection:
         return shop.trash.listed(connection, now=now)
+
+
+def plan_erasure(shop: Shop, text: str, *, now: datetime) -> erasure.Plan:
+    """Say what erasing one customer would remove, what stays and why. Nothing is changed."""
+    with shop.reading() as connection:
+        subject = shop.one(connection, text)["customer_id"]
+        return erasure.plan(connection, shop.tables, subject, rules=_books(shop, now))
+
+
+def erase(shop: Shop, plan: erasure.Plan, *, actor: str, now: datetime) -> erasure.Erased:
+    """Erase one customer for good: rows, links, history, trash; then look for remnants.
+
+    First it is written down outside the database, so that a crash is made good by `finish`, and so
+    that no backup and no old export brings the customer back.
+
+    Raises:
+        Remains: Something of them is still in a file of the database.
+    """
+    allow(shop, actor, "erase", now)
+    subject = plan.subject
+    with shop.writing(actor, now) as connection:
+        terms = _terms(shop, connection, plan)
+        shop.ledger.begin(subject, now=now)
+        done = _erase(shop, connection, plan)
+        shop.note(connection, actor, "erase", "proof", now, subject=subject)
+    database.settle(shop.engine)
+    if left := erasure.search(shop.files(), terms):
+        raise Remains(
+            f"something of this customer is still in {', '.join(left)}; close every program that "
+            "has the database open, then repeat"
+        )
+    shop.ledger.done(subject, now=now)
+    return done
+
+
+def finish(shop: Shop, *, actor: str, now: datetime) -> int:
+    """Finish erasures that a crash cut short; return how many."""
+    lines = shop.ledger.unfinished()
+    wanted = {line.subject for line in lines}
+    if not wanted:
+        return 0
+    with shop.writing(actor, now) as connection:
+        ids = connection.scalars(sa.select(shop.tables.tables["customers"].c.customer_id)).all()
+        for subject in [one for one in ids if shop.ledger.subject(one) in wanted]:
+            plan = erasure.plan(connection, shop.tables, subject, rules=_books(shop, now))
+            _erase(shop, connection, plan)
+            shop.note(connection, actor, "erase", "proof", now, subject=subject)
+    database.settle(shop.engine)
+    for line in lines:
+        shop.ledger.finish(line, now=now)
+    return len(lines)
+
+
+def _erase(shop: Shop, connection: sa.Connection, plan: erasure.Plan) -> erasure.Erased:
+    done = erasure.erase(connection, shop.tables, plan)
+    shop.trash.forget(connection, plan.subject)
+    for table, keys in done.keys.items():
+        history.forget(connection, table, map(str, keys))  # the deletions themselves too
+    return done
+
+
+def _books(shop: Shop, now: datetime) -> dict[str, erasure.Rule]:
+    """Return why sales stay: as long as the inventory keeps them, without the name."""
+    today = now.astimezone(shop.settings.zone).date()
+    keep = shop.inventory.fields["sales.total_cents"].keep
+    books = erasure.Rule("books", "the shop must keep its sales records", keep.until(today))
+    asked = shop.inventory.fields["privacy_requests.request_id"].keep.until(today)
+    return {
+        "sales": books,
+        "privacy_requests": erasure.Rule("proof", "it must be shown what was answered", asked),
+    }
+
+
+def _terms(shop: Shop, connection: sa.Connection, plan: erasure.Plan) -> set[bytes]:
+    """Return the tokens of the rows that go, and what they hold, to search the files for."""
+    terms: set[bytes] = set()
+    for name, keys in plan.going.items():
+        table = shop.tables.tables[name]
+        sealed = shop.sealed_columns(name)
+        found = rows.find(connection, table, {next(iter(table.primary_key)).name: keys})
+        terms |= {row[column] for row in found for column in sealed if row[column]}
+        for plain in shop.opened(name, found):
+            terms |= {str(plain[c]).encode() for c in sealed if plain[c] and len(str(plain[c])) > 7}
+    return terms
+
+
+def plan_expiry(shop: Shop, *, now: datetime) -> retention.Plan:
+    """Say what has to go by now, by the inventory's rules. Nothing is changed."""
+    keep = {name: field.keep for name, field in shop.inventory.fields.items()}
+    with database.begin(shop.engine) as connection:
+        days = periods.Days(shop.tables, now=now, zone=shop.settings.zone)
+        return retention.plan(connection, shop.tables, keep, days)
+
+
+def expire(
+    shop: Shop,
+    plan: retention.Plan,
+    *,
+    actor: str,
+    now: datetime,
+    progress: Progress | None = None,
+) -> Expired:
+    """Let go of what was planned, of deletions past their window, and of history past its year.
+
+    Raises:
+        Changed: Something happened since the plan; look at a new one.
+        Remains: All is deleted, but somebody has the database open and sees old pages.
+    """
+    allow(shop, actor, "expire", now)
+
+    def also(
+        connection: sa.Connection, table: str, columns: tuple[str, ...], keys: list[Any]
+    ) -> None:
+        history.forget(connection, table, map(str, keys))  # its tokens are of what has to go
+        shop.note(connection, actor, "expire", "proof", now, filter=table, count=len(keys))
+
+    with shop.writing(actor, now) as connection:
+        emptied = shop.trash.empty(connection, now=now)
+        trimmed = history.trim(connection, before=now - timedelta(days=HISTORY_DAYS))
+    with shop.engine.connect() as connection:
+        done = retention.expire(
+            connection,
+            plan,
+            progress=progress,
+            acting=lambda c: history.acting(c, actor, now=now),
+            also=also,
+        )
+    return Expired(done, emptied, trimmed)

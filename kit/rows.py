@@ -103,9 +103,7 @@ def load(
         BadRow: As for `add`; where a value does not fit, it names the row, counted from 1.
     """
     done = 0
-    dialect = connection.dialect
-    quote = dialect.identifier_preparer
-    mark = "?" if dialect.name == "sqlite" else "%s"
+    dialect, (quote, mark) = connection.dialect, _spelled(connection)
     with _all_or_nothing(connection, table):
         for piece in (piece for batch in batches for piece in _pieces(batch)):
             named = {_column(table, name): cells for name, cells in _by_column(piece).items()}
@@ -194,25 +192,63 @@ def change(
         NotThere: There is no such row.
         BadRow: A value does not fit, or a row that it names is not there.
     """
-    values: Row = {}
-    for name, value in changes.items():
-        column = _column(table, name)
-        if column.primary_key or name == VERSION:
-            raise BadRow(f"{table.name}.{name} cannot be changed; add a new row instead")
-        _check(column, [value])
-        values[name] = value
-    query = sa.update(table).where(_is(table, key))
+    values = {name: [value] for name, value in changes.items()}
+    change_many(connection, table, [key], values, versions=None if version is None else [version])
+
+
+def change_many(
+    connection: sa.Connection,
+    table: sa.Table,
+    keys: Sequence[Any],
+    changes: Mapping[str, Sequence[Any]],
+    *,
+    versions: Sequence[int] | None = None,
+) -> None:
+    """Change the same columns of many rows, or of none of them if one is refused.
+
+    Args:
+        connection: Where a transaction has begun; you commit it.
+        table: Which table.
+        keys: The rows' keys. They stay.
+        changes: Column name to new values, one for each key.
+        versions: The rows' versions when you read them, one for each key, as for `change`.
+
+    Raises:
+        Conflict: Somebody changed one of the rows since, or it is named twice with its version.
+        NotThere: As for `change`.
+        BadRow: As for `change`; where a value does not fit, it names the row, counted from 1.
+    """
+    named = {_column(table, name): cells for name, cells in changes.items()}
+    where, counted = _by_key(table, keys), dict[sa.Column[Any], Sequence[Any]]()
+    for column in named:
+        if column.primary_key or column.name == VERSION:
+            raise BadRow(f"{table.name}.{column.name} cannot be changed; add a new row instead")
     if VERSION in table.c:
-        if version is None:
+        if versions is None:
             raise BadRow(f"{table.name}: hand over the version that the row had as you read it")
-        query = query.where(table.c[VERSION] == version)
-        values[VERSION] = table.c[VERSION] + 1
-    if not values:
+        counted[table.c[VERSION]] = versions
+    if not named and not counted:
         raise BadRow(f"{table.name}: nothing to change; name a column")
+    given = {**named, **where, **counted}
+    if {*map(len, given.values())} != {len(keys)}:
+        raise BadRow(f"{table.name}: keys, values and versions differ in number; was one cut?")
+    if not keys:
+        return
+    for column, cells in (named | counted).items():
+        _check(column, cells, 0 if len(keys) > 1 else None)
+    quote, mark = _spelled(connection)
+    new = [f"{quote.format_column(c)} = {mark}" for c in named]
+    new += [f"{quote.format_column(c)} = {quote.format_column(c)} + 1" for c in counted]
+    same = [f"{quote.format_column(c)} = {mark}" for c in (*where, *counted)]
+    written = [_written(column, cells, connection.dialect) for column, cells in given.items()]
     with _all_or_nothing(connection, table):
-        changed = connection.execute(query.values(values)).rowcount
-    if not changed:
-        _explain(connection, table, key)
+        changed = connection.exec_driver_sql(
+            f"UPDATE {quote.format_table(table)} SET {', '.join(new)} "  # noqa: S608 (our names)
+            f"WHERE {' AND '.join(same)}",
+            [*zip(*written, strict=True)],
+        ).rowcount
+        if changed != len(keys):
+            _explain(connection, table, keys)
 
 
 def delete(
@@ -231,11 +267,12 @@ def delete(
     with _all_or_nothing(connection, table, linked=InUse):
         deleted = connection.execute(query).rowcount
     if not deleted:
-        _explain(connection, table, key)
+        _explain(connection, table, [key])
 
 
-def _explain(connection: sa.Connection, table: sa.Table, key: Any) -> None:
-    get(connection, table, key)
+def _explain(connection: sa.Connection, table: sa.Table, keys: Sequence[Any]) -> None:
+    for key in keys:
+        get(connection, table, key)
     raise Conflict(
         f"{table.name}: somebody changed this row after you read it; "
         "read it again, look at what is new, then make your change"
@@ -275,12 +312,26 @@ def _in_words(driver: Any, table: str, linked: type[RowsError]) -> RowsError | N
 
 
 def _is(table: sa.Table, key: Any) -> sa.ColumnElement[bool]:
-    keys, columns = key if isinstance(key, tuple) else (key,), [*table.primary_key.columns]
-    if len(keys) != len(columns) or None in keys:
+    return sa.and_(*(column == cells[0] for column, cells in _by_key(table, [key]).items()))
+
+
+def _by_key(table: sa.Table, keys: Sequence[Any]) -> dict[sa.Column[Any], Sequence[Any]]:
+    """Return the columns of the key, each with its part of every key."""
+    columns = [*table.primary_key.columns]
+    parts = [key if isinstance(key, tuple) else (key,) for key in keys]
+    if any(len(part) != len(columns) or None in part for part in parts):
         raise BadRow(f"{table.name}: the key is {', '.join(c.name for c in columns)}")
-    for column, value in zip(columns, keys, strict=True):
-        _check(column, [value])
-    return sa.and_(*(c == value for c, value in zip(columns, keys, strict=True)))
+    made: dict[sa.Column[Any], Sequence[Any]]
+    made = {column: [part[at] for part in parts] for at, column in enumerate(columns)}
+    for column, cells in made.items():
+        _check(column, cells)
+    return made
+
+
+def _spelled(connection: sa.Connection) -> tuple[Any, str]:
+    """Return what quotes names for this database, and what stands for a value."""
+    dialect = connection.dialect
+    return dialect.identifier_preparer, "?" if dialect.name == "sqlite" else "%s"
 
 
 def _column(table: sa.Table, name: str) -> sa.Column[Any]:

@@ -145,7 +145,7 @@ def _check(full: Mapping[str, object], staff: Mapping[str, str], name: str) -> N
         raise SettingsError(f"{name}: {ZONE}") from None
     if not re.fullmatch("[A-Z]{2}", str(full["region"])):
         raise SettingsError(f"{name}: region must be a country in two letters, such as US or DE")
-    if re.search("://[^/]*:[^/]*@", str(full["database"])):
+    if re.search("://[^/]*:[^/@]+@", str(full["database"])):
         raise SettingsError(
             f"{name}: a password does not belong in database; use PGPASSWORD or ~/.pgpass"
         )
@@ -160,7 +160,14 @@ def _check(full: Mapping[str, object], staff: Mapping[str, str], name: str) -> N
         raise SettingsError(f"{name}: nobody under [staff] is owner; somebody must be")
 
 
-def write(*, name: str, time_zone: str, region: str = "US", owner: str = "owner") -> str:
+def write(
+    *,
+    name: str,
+    time_zone: str,
+    region: str = "US",
+    owner: str = "owner",
+    database: str = "sqlite:///shop.sqlite",
+) -> str:
     """Return the text of a new `shop.toml`; checked before it is returned."""
     quoted = {key: _quoted(value) for key, value in locals().copy().items()}
     text = f"""\
@@ -169,7 +176,7 @@ format = {FORMAT}
 name = {quoted["name"]}
 time_zone = {quoted["time_zone"]}
 region = {quoted["region"]}
-database = "sqlite:///shop.sqlite"
+database = {quoted["database"]}
 index_bits = 10   # more: searching is quicker, and a thief sees more of who is alike
 undo_days = 30    # how long a deleted customer can be brought back
 

@@ -305,8 +305,14 @@ def _phone(text: str, region: str, notes: list[str]) -> str:
         raise _No("no telephone number has so many digits; is one missing, or the area code?")
     if not phonenumbers.is_valid_number(number):
         notes.append("not known to be in use; ring it once")
-    plain = str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    plain, again = _e164(number), _e164(phonenumbers.parse(_e164(number), region))
+    if plain != again:
+        raise _No("no telephone number begins so; compare its first digits")  # a 0 read as a prefix
     return f"{plain};ext={number.extension}" if number.extension else plain
+
+
+def _e164(number: phonenumbers.PhoneNumber) -> str:
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
 def _date(text: str, kind: str, today: date, notes: list[str]) -> str | date:

@@ -84,6 +84,7 @@ def _walk(folder: Path, say: Say, progress: Progress) -> None:
     say("")
 
     _seal(folder, say, progress)
+    _store(folder, exports, say, progress)
     if folder.name.startswith("kit-tour-"):
         say("The made-up shop has been thrown away. To keep one: kit tour my-shop")
     else:
@@ -133,6 +134,40 @@ def _seal(folder: Path, say: Say, progress: Progress) -> None:
         f"   The passphrase was lost. The key on paper brought {len(back.keys)} keys back, and "
         + ("every value opened again." if same else "NOT every value opened again.")
     )
+    say("")
+
+
+def _store(folder: Path, exports: list[Path], say: Say, progress: Progress) -> None:
+    """Put the till's exports into one database, look somebody up, lose them, and get them back."""
+    from kit import imports, passphrase, removals
+    from kit.shop import Shop
+
+    say("6. STORE. One place, sealed from the first row; who looks is written down.")
+    moment = datetime.now().astimezone()
+    home, words = folder / "myshop", passphrase.suggest()
+    with Shop.init(home, words, name="Tour", time_zone=ZONE, now=moment) as place:
+        for path in exports:
+            with progress(f"importing {path.name}"):
+                taken = imports.import_file(place, path, actor="owner", now=moment)
+            new = ", ".join(f"{count:,} {table}" for table, count in taken.added.items())
+            say(f"   {path.name}: {new or 'nothing new'}")
+        row = next(r for r in _rows(folder / "shop" / "customers.csv") if r["email"])
+        leaks = [
+            p.name for p in place.files() if p.exists() and row["email"].encode() in p.read_bytes()
+        ]
+        say(
+            "   One e-mail address was looked for in every file of the database: "
+            + (f"FOUND in {', '.join(leaks)}" if leaks else "not there in the clear.")
+        )
+        found = place.find(row["email"], actor="owner", purpose="sale", now=moment)
+        say(f"   Found again through its search number: {len(found)} customer. It was logged.")
+        moved = removals.delete(place, found[0].id, actor="owner", now=moment)
+        removals.undelete(place, moved.trash_id, actor="owner", now=moment)
+        say(f"   Deleted by accident, and brought back with {sum(moved.links.values())} sales.")
+        plan = removals.plan_expiry(place, now=moment)
+        over = sum(line.count for line in plan.lines)
+        say(f"   {over:,} rows and cells have had their time: kit expire lists and removes them.")
+        say(f"   The log has {place.verify_log().entries} entries; none is missing or altered.")
     say("")
 
 

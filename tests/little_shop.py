@@ -13,7 +13,9 @@ from kit import encrypt, inventory, rows, schema, store, trash
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 INVENTORY = inventory.Inventory.default()
 PROTECT = {name: field.protect for name, field in INVENTORY.fields.items()}
-KEEP = {name: field.keep for name, field in INVENTORY.fields.items()}
+PEOPLE = {"customers", "addresses", "consents", "loyalty", "privacy_requests", "employees"}
+PEOPLE |= {"sales", "lines", "payments", "refunds"}
+KEEP = {name: f.keep for name, f in INVENTORY.fields.items() if f.table in PEOPLE}
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def fill(connection, made):
     )
 
 
-def sale(connection, made, n, who, at):
+def sale(connection, made, n, who, at, cents=1_000):
     """Add a sale with a line, a payment and, if somebody bought, a point."""
     customer = who and f"cus_{who}"
     add(
@@ -154,18 +156,18 @@ def sale(connection, made, n, who, at):
                 "employee_id": "emp_1",
                 "customer_id": customer,
                 "sold_at": at,
-                "total_cents": 1_000 + n,
+                "total_cents": cents,
                 "note": f"card {n}: with love",
             }
         ],
     )
-    line = {"line_id": f"lin_{n}", "sale_id": f"sal_{n}", "product_id": "pro_1", "net_cents": n}
+    line = {"line_id": f"lin_{n}", "sale_id": f"sal_{n}", "product_id": "pro_1", "net_cents": cents}
     add(connection, made, "lines", [line])
-    paid = {"payment_id": f"pay_{n}", "sale_id": f"sal_{n}", "amount_cents": 1_000 + n}
+    paid = {"payment_id": f"pay_{n}", "sale_id": f"sal_{n}", "amount_cents": cents}
     add(connection, made, "payments", [paid | {"card_last4": "4242", "card_token": f"tok_{n}"}])
     if customer:
         point = {"entry_id": f"poi_{n}", "customer_id": customer, "sale_id": f"sal_{n}"}
-        add(connection, made, "loyalty", [point | {"points": n, "happened_at": at}])
+        add(connection, made, "loyalty", [point | {"points": 7, "happened_at": at}])
 
 
 @contextmanager

@@ -175,6 +175,9 @@ def test_the_tour_runs_and_leaves_nothing(tmp_path):
     assert "between customers: refused" in ran.stdout
     assert "every value opened again" in ran.stdout
     assert "NOT every" not in ran.stdout
+    assert "not there in the clear" in ran.stdout
+    assert "Deleted by accident, and brought back" in ran.stdout
+    assert "none is missing or altered" in ran.stdout
     assert list(tmp_path.iterdir()) == []
 
 

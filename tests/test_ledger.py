@@ -39,7 +39,7 @@ def test_who_was_erased_is_known_by_id_only(ledger):
 def test_what_was_begun_and_not_done_is_to_be_done_again(ledger):
     """A power cut in the middle forgets nobody."""
     assert [line.seq for line in ledger.unfinished()] == [3]
-    ledger.done("square-2", now=NOW)
+    ledger.finish(ledger.unfinished()[0], now=NOW)
     assert ledger.unfinished() == []
 
 

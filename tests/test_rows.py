@@ -20,6 +20,7 @@ from kit.rows import (
     RowsError,
     add,
     change,
+    change_many,
     delete,
     find,
     get,
@@ -227,6 +228,59 @@ def test_a_table_without_versions_is_changed_without(connection):
     change(connection, SALES, "s1", {"net_cents": 90})
 
     assert get(connection, SALES, "s1")["net_cents"] == 90
+
+
+def test_many_rows_are_changed_at_once(connection):
+    """Each gets its own values, its version counts up, and the others stay."""
+    load(connection, CUSTOMERS, [{"customer_id": list("abc"), "visits": [1, 2, 3]}])
+    values = {"visits": [10, None], "note": [TOKEN, None], "birthday": [date(1990, 2, 28)] * 2}
+    change_many(connection, CUSTOMERS, ["a", "c"], values, versions=[1, 1])
+    change_many(connection, CUSTOMERS, ["c"], {"created_at": [NOON]}, versions=[2])
+    change_many(connection, CUSTOMERS, [], {"visits": []}, versions=[])
+    shown = ["customer_id", "visits", "note", "created_at", "version"]
+    found = find(connection, CUSTOMERS, {}, columns=shown)
+
+    assert [tuple(row.values()) for row in found] == [
+        ("a", 10, TOKEN, None, 2), ("b", 2, None, None, 1), ("c", None, None, NOON, 3),
+    ]  # fmt: skip
+
+
+def test_many_rows_of_a_key_of_several_columns_and_no_version(connection):
+    """Named by tuples, as everywhere."""
+    row = {"source": "square", "kind": "customer", "table_name": "customers", "at": NOON}
+    for number in "12":
+        add(connection, IMPORTED, row | {"vendor_id": number, "row_id": "c", "file_sha256": "00"})
+    keys = [("square", "customer", "2"), ("square", "customer", "1")]
+    change_many(connection, IMPORTED, keys, {"row_id": ["c2", "c1"]})
+
+    assert [r["row_id"] for r in find(connection, IMPORTED, {})] == ["c1", "c2"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "changes", "versions", "error", "said"),
+    [
+        pytest.param("ab", {"visits": [7, 8]}, [1, 9], Conflict, "somebody", id="changed since"),
+        pytest.param("aa", {"visits": [7, 8]}, [1, 1], Conflict, "somebody", id="named twice"),
+        pytest.param("az", {"visits": [7, 8]}, [1, 1], NotThere, "no row", id="not there"),
+        pytest.param("ab", {"visits": [7, SECRET]}, [1, 1], BadRow, "row 2: not a", id="type"),
+        pytest.param("ab", {"email": [TOKEN, SECRET.encode()]}, [1, 1], BadRow, "not a token",
+                     id="not sealed"),
+        pytest.param("ab", {"visits": [7]}, [1, 1], BadRow, "differ in number", id="cut"),
+        pytest.param("ab", {"visits": [7, 8]}, [1], BadRow, "differ in number", id="versions cut"),
+        pytest.param("ab", {"visits": [7, 8]}, [1, None], BadRow, "version, row 2: may not",
+                     id="no version"),
+        pytest.param(["a", None], {"visits": [7, 8]}, [1, 1], BadRow, "the key is", id="no key"),
+    ],
+)  # fmt: skip
+def test_one_bad_change_and_none_is_made(connection, keys, changes, versions, error, said):
+    """Half of a list changed is worse than none."""
+    load(connection, CUSTOMERS, [{"customer_id": list("ab"), "visits": [1, 2]}])
+    with pytest.raises(error, match=said) as caught:
+        change_many(connection, CUSTOMERS, [*keys], changes, versions=versions)
+
+    assert SECRET not in "".join(traceback.format_exception_only(caught.value))
+    found = find(connection, CUSTOMERS, {})
+    assert [(row["visits"], row["version"]) for row in found] == [(1, 1), (2, 1)]
 
 
 def test_deleting_follows_the_links(connection):

@@ -18,14 +18,6 @@ NOW = shop.NOW
 LATER = NOW + timedelta(days=29)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request, tmp_path):
-    """Return the address of a database that is still to be made: SQLite, then PostgreSQL."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'shop.sqlite'}"
-    return request.getfixturevalue("postgres")
-
-
 @pytest.fixture
 def made():
     """Return the tables."""
@@ -33,9 +25,9 @@ def made():
 
 
 @pytest.fixture
-def engine(url, made):
+def engine(database, made):
     """Return the little shop."""
-    engine = shop.opened(url, made)
+    engine = shop.opened(database, made)
     with store.begin(engine) as connection:
         shop.fill(connection, made)
     return engine

@@ -174,6 +174,7 @@ def test_the_folder_opens_with_its_passphrase_only(keyring, tmp_path):
     with pytest.raises(TooWeak):
         vault.create(tmp_path / "new", "password1234567", now=NOW)
     assert not vault.has_keyring(tmp_path / "new")
+    assert not vault.has_shop(tmp_path)
 
 
 def test_a_changed_passphrase(keyring, tmp_path):

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT-0
+"""What happens at the counter: a customer signs up, corrects a telephone number, or says no more.
+
+Answers are tidied and refused by the same rules as an import, and the proof of what was agreed to
+is stored in the same transaction as the customer.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from kit import collect, consent, imports, rows, tidy
+from kit.forms import Ready
+from kit.shop import CUSTOMERS, Shop
+
+
+class CounterError(Exception):
+    """It cannot be done so; the message says why, never what was typed."""
+
+
+def reader(shop: Shop) -> tidy.Tidy:
+    """Return what reads one answer by the shop's rules."""
+    return tidy.Tidy(cards=imports.cards_in, health=imports.health_in, region=shop.settings.region)
+
+
+def sign_up(
+    shop: Shop,
+    ready: Ready,
+    answers: Mapping[str, object],
+    *,
+    source: str,
+    actor: str,
+    now: datetime,
+    proof: Mapping[str, str] | None = None,
+) -> collect.Accepted:
+    """Take a customer in, with a receipt of what they agreed to in the folder ``records``.
+
+    Args:
+        shop: An open shop.
+        ready: A form that fits its notice and the inventory; see `forms.ready`.
+        answers: By the names of the form's fields and boxes.
+        source: Where, in the form's own words, such as ``till``.
+        actor: Who is at work.
+        now: The time, with its zone.
+        proof: Away from the website, who asked; see `consent.till_proof`.
+
+    Raises:
+        Refused: Something cannot be taken; nothing was stored.
+    """
+    customer, record = f"kit-{secrets.token_hex(8)}", f"signup-{secrets.token_hex(8)}"
+    taken = collect.accept(
+        ready,
+        answers,
+        reader=reader(shop),
+        customer_id=customer,
+        record_id=record,
+        source=source,
+        now=now.astimezone(shop.settings.zone),
+        proof=proof,
+    )
+    said: dict[str, dict[str, Any]] = {CUSTOMERS: {"customer_id": customer, "created_at": now}}
+    for name, value in taken.row.items():
+        table, _, column = name.partition(".")
+        if value is not None:
+            said.setdefault(table, {})[column] = value
+    if len(said) > 1:
+        said["addresses"] |= {"address_id": f"{customer}-1", "customer_id": customer}
+    path = shop.folder / "records" / f"{record}.json"
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(handle, "wb") as file:  # first: a receipt without a customer harms nobody
+        file.write(collect.canonical(taken.receipt))
+    with shop.writing(actor, now) as connection:
+        for name, row in said.items():
+            _add(shop, connection, name, row)
+        for event in taken.consents:
+            rows.add(connection, shop.tables.tables["consents"], event)
+        shop.note(connection, actor, "add", "proof", now, subject=customer)
+    return taken
+
+
+def change(
+    shop: Shop,
+    customer: str,
+    changes: Mapping[str, str | None],
+    *,
+    version: int,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Change some fields of a customer.
+
+    Args:
+        shop: An open shop.
+        customer: Their number.
+        changes: Column of table ``customers`` to new value; None empties it.
+        version: The row's version when it was read, so that a colleague's change is not lost.
+        actor: Who is at work.
+        now: The time, with its zone.
+
+    Raises:
+        CounterError: A value cannot be taken, or the inventory does not name the column.
+        Conflict: Somebody changed the customer since.
+    """
+    table = shop.tables.tables[CUSTOMERS]
+    tidied: dict[str, Any] = {}
+    today = now.astimezone(shop.settings.zone).date()
+    for name, value in changes.items():
+        if name not in table.c or f"{CUSTOMERS}.{name}" not in shop.protect:
+            raise CounterError(f"{name}: no such field of a customer; is it in the inventory?")
+        kind = imports.TYPES.get(name)
+        cell = reader(shop).read(value, tidy.Rule(kind), today=today) if kind else None
+        if cell and cell.refused:
+            raise CounterError(f"{name}: {cell.refused}")
+        tidied[name] = cell.value if cell else value
+    sealed = shop.seal(CUSTOMERS, {name: [value] for name, value in tidied.items()}, [customer])
+    with shop.writing(actor, now) as connection:
+        single = {name: cells[0] for name, cells in sealed.items()}
+        rows.change(connection, table, customer, single, version=version)
+        shop.note(connection, actor, "change", "proof", now, subject=customer)
+
+
+def consents(
+    shop: Shop, customer: str, *, at: datetime
+) -> dict[tuple[str, str, str], consent.State]:
+    """Return what a customer's consents were at a moment, by customer, channel and purpose."""
+    with shop.reading() as connection:
+        return consent.states(_events(shop, connection, customer), at=at)
+
+
+def withdraw(
+    shop: Shop, customer: str, *, purpose: str, source: str, actor: str, now: datetime
+) -> int:
+    """Write down that a customer says no more; return how many yeses that ended.
+
+    Raises:
+        CounterError: There was none.
+    """
+    with shop.writing(actor, now) as connection:
+        events = _events(shop, connection, customer)
+        by_id = {event.consent_id: event for event in events}
+        ended = [
+            by_id[state.consent_id]
+            for (_, _, what), state in consent.states(events, at=now).items()
+            if what == purpose and state.yes
+        ]
+        if not ended:
+            raise CounterError(f"they have not said yes to {purpose}, or took it back already")
+        for event in ended:
+            number = f"withdrawal-{secrets.token_hex(8)}"
+            no = consent.follow(event, "withdrawn", consent_id=number, source=source, now=now)
+            rows.add(connection, shop.tables.tables["consents"], no.row())
+        shop.note(connection, actor, "consent", "proof", now, subject=customer)
+    return len(ended)
+
+
+def _events(shop: Shop, connection: sa.Connection, customer: str) -> list[consent.Event]:
+    found = rows.find(connection, shop.tables.tables["consents"], {"customer_id": customer})
+    return [consent.Event.from_row(row) for row in found]
+
+
+def _add(shop: Shop, connection: sa.Connection, name: str, row: Mapping[str, Any]) -> None:
+    table = shop.tables.tables[name]
+    key = str(row[next(iter(table.primary_key)).name])
+    sealed = shop.seal(name, {column: [value] for column, value in row.items()}, [key])
+    rows.add(connection, table, {column: cells[0] for column, cells in sealed.items()})
