@@ -19,6 +19,22 @@ The file `shop.toml` in a shop's folder::
     maria = "owner"
     sam = "cashier"
 
+    [backup]                             # optional
+    offsite = ["cloud"]                  # which places are away from the shop
+    keep = { daily = 7, monthly = 12 }   # how many of each; see kit/keeping.py
+
+    [backup.places]                      # a folder, a disk, s3://BUCKET/FOLDER, sftp://USER@HOST/DIR
+    here = "backups"                     # a relative path starts in the shop's folder
+    cloud = "s3://my-backups/flowers"
+
+    [backup.people]                      # who can restore: public keys (age1...), two at least
+    owner = "age1..."
+    escrow = "age1..."
+
+    [business]                           # optional: facts that decide which laws bind the shop
+    state = "US-CA"
+    revenue_usd = 400_000
+
 A password for a database does not belong in it: PostgreSQL's own programs and this kit read
 ``PGPASSWORD`` or ``~/.pgpass``.
 """
@@ -28,9 +44,10 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 FORMAT = 1
@@ -45,10 +62,25 @@ OPTIONAL: dict[str, object] = {
 }
 ZONE = 'time_zone must be one like "America/New_York" or "Europe/Berlin"'
 BOUNDS = {"index_bits": (1, 63), "undo_days": (1, 365)}
+SECTIONS = ("backup", "business")
+PLACES = {"here": "backups"}  # where backups go until somebody says where else
+KEPT = ("hourly", "daily", "weekly", "monthly", "within_days")
+MOST_KEPT = 1_000  # a typing error is caught; no rule for backups known to us keeps more
+PUBLIC_KEY = re.compile("age1[02-9ac-hj-np-z]{58}")
 
 
 class SettingsError(Exception):
     """The file cannot be read, or says something that is not allowed."""
+
+
+@dataclass(frozen=True)
+class Backups:
+    """What `shop.toml` says about backups."""
+
+    places: Mapping[str, str]  # name → address
+    offsite: tuple[str, ...]  # names of places that are away from the shop
+    people: Mapping[str, str]  # who can restore → public key
+    keep: Mapping[str, int]  # how many of each kind
 
 
 @dataclass(frozen=True)
@@ -62,6 +94,8 @@ class Settings:
     database: str
     index_bits: int
     undo_days: int
+    backup: Backups
+    business: Mapping[str, Any]  # facts that decide which laws bind; what is missing is unknown
 
     @property
     def zone(self) -> ZoneInfo:
@@ -114,13 +148,11 @@ def parse(text: str, *, name: str = "shop.toml") -> Settings:
         ) from None
     if said.pop("format", None) != FORMAT:
         raise SettingsError(f"{name}: must say `format = {FORMAT}` in its first line; add it")
-    for key in said:
-        if key not in REQUIRED and key not in OPTIONAL:
-            near = difflib.get_close_matches(key, [*REQUIRED, *OPTIONAL], 1)
-            raise SettingsError(
-                f"{name}: {key!r} is not known"
-                + (f"; did you mean {near[0]!r}" if near else "; delete it, or update the kit")
-            )
+    _known(said, (*REQUIRED, *OPTIONAL, *SECTIONS), name)
+    parts = {key: said.pop(key, {}) for key in SECTIONS}
+    for key, part in parts.items():
+        if not isinstance(part, dict):
+            raise SettingsError(f"{name}: {key} must be a section, [{key}]")
     for key, kind in REQUIRED.items():
         if not isinstance(said.get(key), kind) or not said[key]:
             wanted = "a section [staff] with one line per person" if key == "staff" else "a text"
@@ -134,7 +166,52 @@ def parse(text: str, *, name: str = "shop.toml") -> Settings:
         if not least <= full[key] <= most:
             raise SettingsError(f"{name}: {key} must be {least} to {most}")
     _check(full, full["staff"], name)
-    return Settings(**full)
+    return Settings(**full, backup=_backups(parts["backup"], name), business=parts["business"])
+
+
+def _known(said: Iterable[str], known: Sequence[str], name: str) -> None:
+    """Refuse a key that is not known, and say which one may be meant."""
+    for key in said:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            raise SettingsError(
+                f"{name}: {key!r} is not known"
+                + (f"; did you mean {near[0]!r}" if near else "; delete it, or update the kit")
+            )
+
+
+def _backups(said: Mapping[str, Any], name: str) -> Backups:
+    """Return what [backup] says, checked."""
+    _known(said, ("places", "offsite", "people", "keep"), f"{name}, [backup]")
+    places, people = said.get("places", PLACES), said.get("people", {})
+    for key, texts in (("places", places), ("people", people)):
+        if not isinstance(texts, dict) or not all(isinstance(t, str) and t for t in texts.values()):
+            raise SettingsError(f'{name}: [backup.{key}] must have lines such as NAME = "TEXT"')
+    for address in places.values():
+        if re.search("://[^/]*:[^/@]+@", address):
+            raise SettingsError(
+                f"{name}: a password does not belong in [backup.places]; use the place's own "
+                "settings, such as an SSH key or the environment"
+            )
+    for person, key in people.items():
+        if not PUBLIC_KEY.fullmatch(key):
+            raise SettingsError(
+                f"{name}: the key of {person} under [backup.people] must be a public one, age1 and "
+                "58 more signs; a secret key stays on paper"
+            )
+    offsite = said.get("offsite", [])
+    if not isinstance(offsite, list) or not all(isinstance(one, str) for one in offsite):
+        raise SettingsError(f'{name}: offsite must be a list of names, such as ["cloud"]')
+    for one in offsite:
+        if one not in places:
+            raise SettingsError(f"{name}: offsite names {one!r}, which is not in [backup.places]")
+    keep = said.get("keep", {})
+    if not isinstance(keep, dict) or not all(
+        type(count) is int and 0 <= count <= MOST_KEPT for count in keep.values()
+    ):
+        raise SettingsError(f"{name}: keep must have numbers of 0 to {MOST_KEPT}")
+    _known(keep, KEPT, f"{name}, keep")
+    return Backups(dict(places), tuple(offsite), dict(people), dict(keep))
 
 
 def _check(full: Mapping[str, object], staff: Mapping[str, str], name: str) -> None:
@@ -186,6 +263,30 @@ undo_days = 30    # how long a deleted customer can be brought back
 """
     parse(text)
     return text
+
+
+def with_line(text: str, section: str, key: str, value: str) -> str:
+    """Return the text of a `shop.toml` with one more line, or another value in it.
+
+    Raises:
+        SettingsError: What comes out is not allowed.
+    """
+    line = f"{key} = {_quoted(value)}"
+    lines = text.splitlines()
+    start = next((i for i, old in enumerate(lines) if old.strip() == f"[{section}]"), None)
+    if start is None:
+        lines += ["", f"[{section}]", line]
+    else:
+        ends = (i for i, old in enumerate(lines) if i > start and old.lstrip().startswith("["))
+        end = next(ends, len(lines))
+        mark = re.compile(rf"\s*{re.escape(key)}\s*=")
+        lines[start + 1 : end] = [
+            line,
+            *(one for one in lines[start + 1 : end] if not mark.match(one)),
+        ]
+    made = "\n".join(lines) + "\n"
+    parse(made)
+    return made
 
 
 def _quoted(value: object) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.settings import SettingsError, load, parse, write
+from kit.settings import SettingsError, load, parse, with_line, write
 
 GOOD = 'format = 1\nname = "Flowers"\ntime_zone = "Europe/Berlin"\n[staff]\nmaria = "owner"\n'
 
@@ -58,15 +58,66 @@ def test_roles():
         pytest.param("region = 1\n" + GOOD, "in quotes", id="kind"),
         pytest.param('region = "USA"\n' + GOOD, "two letters", id="region"),
         pytest.param(
-            'database = "postgresql://me:secret@host/shop"\n' + GOOD, "PGPASSWORD", id="password"
+            'database = "postgresql://me:hunter2@host/shop"\n' + GOOD, "PGPASSWORD", id="password"
         ),
+        pytest.param("backup = 1\n" + GOOD, r"a section, \[backup\]", id="section"),
+        pytest.param(GOOD + "[backup]\nplace = 1\n", "did you mean 'places'", id="backup key"),
+        pytest.param(GOOD + "[backup.places]\nhere = 1\n", 'NAME = "TEXT"', id="place"),
+        pytest.param(
+            GOOD + '[backup.places]\nnas = "sftp://me:hunter2@nas/b"\n', "password", id="in place"
+        ),
+        pytest.param(
+            GOOD + '[backup.people]\nowner = "AGE-SECRET-KEY-1QQ"\n', "on paper", id="secret key"
+        ),
+        pytest.param(GOOD + '[backup]\noffsite = ["usb"]\n', "names 'usb'", id="offsite"),
+        pytest.param(GOOD + '[backup]\noffsite = "usb"\n', "a list", id="offsite list"),
+        pytest.param(GOOD + "[backup]\nkeep = { daily = -1 }\n", "0 to 1000", id="keep"),
+        pytest.param(GOOD + "[backup]\nkeep = { dayly = 1 }\n", "mean 'daily'", id="kept"),
     ],
 )
 def test_what_is_wrong_is_named(text, says):
     """One line, with what to do; a password is not repeated."""
     with pytest.raises(SettingsError, match=says) as caught:
         parse(text)
-    assert "secret" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_backups_and_the_business():
+    """Where backups go, who opens them, and what decides on laws, is in the same file."""
+    key = "age1" + "q" * 58
+    more = f"""
+[backup]
+offsite = ["cloud"]
+keep = {{ daily = 14 }}
+[backup.places]
+here = "backups"
+cloud = "s3://flowers/backups"
+[backup.people]
+owner = "{key}"
+[business]
+state = "US-CA"
+consumers = {{ "US-CA" = 1200 }}
+"""
+    said = parse(GOOD + more)
+
+    assert said.backup.places == {"here": "backups", "cloud": "s3://flowers/backups"}
+    assert (said.backup.offsite, said.backup.keep) == (("cloud",), {"daily": 14})
+    assert said.backup.people == {"owner": key}
+    assert said.business["consumers"]["US-CA"] == 1200
+    assert parse(GOOD).backup.places == {"here": "backups"}
+    assert parse(GOOD).business == {}
+
+
+def test_a_line_is_added_where_it_belongs():
+    """A program that adds a key leaves all that a person has written, comments too."""
+    key = "age1" + "q" * 58
+    once = with_line(GOOD + "# mine\n", "backup.people", "owner", key)
+    twice = with_line(once, "backup.people", "escrow", key)
+    again = with_line(twice, "backup.people", "owner", "age1" + "p" * 58)
+
+    assert "# mine\n" in again
+    assert parse(twice).backup.people == {"escrow": key, "owner": key}
+    assert parse(again).backup.people == {"escrow": key, "owner": "age1" + "p" * 58}
 
 
 def test_files(tmp_path):
