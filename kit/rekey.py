@@ -29,9 +29,8 @@ from kit.shop import STAND_INS, Shop
 
 PROGRAM = "kit.rotation"  # acts in the database; people act in the log
 AT_ONCE = 1_000  # rows; readers and tills wait no longer than this takes
+NEW: sa.BindParameter[Any] = sa.bindparam("kit_new")
 Progress = Callable[[int, int | None], None]
-
-
 FOR_EVER = ("ledger", "audit", STAND_INS)  # hashes and ids that must come out the same for ever
 
 
@@ -184,7 +183,7 @@ class _Work:
             more = query.where(key > found[-1][0])
             changed += (here := step(found))
             self.done += here
-            if self.progress:
+            if here and self.progress:
                 self.progress(self.done, None)
 
     def tried(
@@ -210,12 +209,13 @@ class _Work:
 
         It leaves no trace in the rows' history: no value changes, and the old token has to go.
         """
-        given = [{"k": key, "was": was, "new": new} for key, was, new in rows if new is not None]
+        names = ("kit_key", "kit_was", NEW.key)
+        given = [dict(zip(names, row, strict=True)) for row in rows if row[2] is not None]
         if not given:
             return 0
         table, past = cell.table, self.shop.tables.tables["kit_history"]
-        query = sa.update(table).where(next(iter(table.primary_key)) == sa.bindparam("k"))
-        query = query.where(cell == sa.bindparam("was")).values(values)
+        query = sa.update(table).where(next(iter(table.primary_key)) == sa.bindparam("kit_key"))
+        query = query.where(cell == sa.bindparam("kit_was")).values(values)
         with self.shop.writing(PROGRAM, self.now) as connection:
             newest = connection.scalar(sa.select(sa.func.max(past.c.seq))) or 0
             changed: int = connection.execute(query, given).rowcount
@@ -230,7 +230,7 @@ def _seal(work: _Work, place: Sealed, found: list[Any]) -> int:
     make = partial(_resealed, work, place.table.name, place.column)
     fresh = work.tried(place.name, ids, tokens, make)
     rows = zip(ids, tokens, fresh, strict=True)
-    return work.swap(place.cell, rows, {place.cell: sa.bindparam("new")})
+    return work.swap(place.cell, rows, {place.cell: NEW})
 
 
 def _number(work: _Work, place: Sealed, by: sa.Column[Any], found: list[Any]) -> int:
@@ -245,7 +245,7 @@ def _number(work: _Work, place: Sealed, by: sa.Column[Any], found: list[Any]) ->
 
     rows = zip(ids, tokens, work.tried(place.name, ids, tokens, make), strict=True)
     index = place.table.c[f"{place.column}_index"]
-    values = {index: sa.bindparam("new"), by: work.shop.index.key_id}
+    values = {index: NEW, by: work.shop.index.key_id}
     return work.swap(place.cell, rows, values)
 
 
@@ -256,7 +256,7 @@ def _past(work: _Work, cell: sa.Column[Any], found: list[Any]) -> int:
         make = partial(_resealed, work, table, column)
         fresh = work.tried(f"{table}.{column}", [row_id], [token], make)
         rows.append((seq, token, fresh[0]))
-    return work.swap(cell, rows, {cell: sa.bindparam("new")})
+    return work.swap(cell, rows, {cell: NEW})
 
 
 def _trash(work: _Work, found: list[Any]) -> int:
@@ -273,7 +273,7 @@ def _trash(work: _Work, found: list[Any]) -> int:
 
     for trash_id, token in found:
         rows.append((trash_id, token, work.tried("kit_trash", [trash_id], [token], make)[0]))
-    return work.swap(sealed, rows, {sealed: sa.bindparam("new")})
+    return work.swap(sealed, rows, {sealed: NEW})
 
 
 def _renew_row(work: _Work, table: str, row: dict[str, Any]) -> int:

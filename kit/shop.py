@@ -364,7 +364,8 @@ class Shop:
     def _seen(self, connection: sa.Connection, row: Mapping[str, Any], role: str) -> Seen:
         tables = self.tables.tables
         mine = {"customer_id": row["customer_id"]}
-        points = sa.select(sa.func.sum(tables["loyalty"].c.get("points"))).filter_by(**mine)
+        held = tables["loyalty"].c.get("points", sa.cast(None, schema.INTEGER))
+        points = sa.select(sa.func.sum(held)).select_from(tables["loyalty"]).filter_by(**mine)
         sold = sa.select(sa.func.count()).select_from(tables["sales"]).filter_by(**mine)
         shown = roles.masked(row, role, self.tables.tables[CUSTOMERS], self.see)
         return Seen(
