@@ -231,6 +231,12 @@ class Days:
         except CycleError:
             raise PeriodError("tables hang on one another; take out the rules of one") from None
 
+    def dates(self, table: sa.Table) -> set[str]:
+        """Return the columns that rules count from: emptied, they would leave others undated."""
+        own = _own_day(table)
+        days = [self._day(name) for anchor in self._anchors.values() for name in anchor.dates]
+        return {day.name for day in (own, *days) if day is not None and day.table is table}
+
     def oldest_first(self, table: sa.Table) -> list[sa.ColumnElement[Any]]:
         """Return what to sort by, so that a row that ends something comes after what it ends."""
         day = _own_day(table)
@@ -321,12 +327,10 @@ class Days:
             yield _Source(key, key, own, sa.select(key), own=True)
 
     def _ended(self, table: sa.Table, anchor: Anchor) -> Iterator[_Source]:
-        """Yield the days on which something ended."""
         for source, over, _ in self._courses(table, anchor, like=True):
             yield replace(source, query=source.query.where(over))
 
     def _going(self, table: sa.Table, anchor: Anchor, keys: Keys, *, like: bool) -> Test:
-        """Test whether something goes on that has not ended."""
         found = self._courses(table, anchor, like=like)
         tests = [s.has(goes_on, _among(table, s.key, keys)) for s, _, goes_on in found]
         return sa.or_(sa.false(), *tests)
@@ -404,7 +408,6 @@ def _uses(key: sa.Column[Any], names: sa.Column[Any]) -> Iterator[_Source]:
 
 
 def _among(table: sa.Table, column: sa.Column[Any], keys: Keys) -> Keys:
-    """Return what a column holds in the rows asked about."""
     key = _key(table)
     if keys is None or column is key:
         return keys

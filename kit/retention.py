@@ -10,8 +10,8 @@ the time of a cell is over, and which rows are not to be touched, is told by `Da
 of ``periods.py``. What follows from it::
 
     a row goes          when every column of it has a rule, the time of all that still hold
-                        something is over, and nothing that stays hangs on it; keys and links
-                        do not keep it. Links to it are emptied
+                        something is over, and nothing that stays hangs on it. Keys, links, and
+                        days that rules count from do not keep it. Links to it are emptied
     a cell is emptied   when its own time is over, and its row stays: a note, or the link from a
                         sale to its customer. What is searched by goes with what was sealed
 
@@ -70,6 +70,9 @@ class Days(Protocol):
 
     def order(self, keep: Mapping[sa.Table, Mapping[str, Any]]) -> list[sa.Table]:
         """Return tables: first those whose rows hang on others, last those that date others."""
+
+    def dates(self, table: sa.Table) -> set[str]:
+        """Return the columns that rules count from."""
 
     def oldest_first(self, table: sa.Table) -> list[sa.ColumnElement[Any]]:
         """Return what to sort by, so that a row comes after those that it ends."""
@@ -286,7 +289,8 @@ class _Rules:
         self, connection: sa.Connection, table: sa.Table
     ) -> Iterator[tuple[Any, tuple[str, ...]]]:
         """Yield rows, the oldest first, and which of their cells are to be emptied."""
-        may = [n for n in self.keep[table] if table.c[n].nullable and not table.c[n].primary_key]
+        fixed = {_key(table).name, *self._days.dates(table)}
+        may = [name for name in self.keep[table] if table.c[name].nullable and name not in fixed]
         groups = self.empties(table, may)
         filled = [table.c[name].is_not(None) for names, _ in groups for name in names]
         some = [sa.and_(test, sa.not_(_blank(table, names))) for names, test in groups]
@@ -300,23 +304,24 @@ class _Rules:
     def stays(self, connection: sa.Connection, table: sa.Table) -> Iterator[Kept]:
         """Yield what stays although one might think its time is over."""
         due, rules = self._due(table), self.keep[table]
-        rest = sa.true() if due is None else sa.not_(due)
-        tests: list[tuple[list[str], str, Test]] = []
         over = [sa.false() if due is None else due]
+        found: list[tuple[list[str], str, Test]] = []
         for names in self._days.grouped(rules, rules):
             cells = [name for name in names if not table.c[name].primary_key]
             filled = sa.not_(_blank(table, cells)) if cells else sa.true()
             for why, test in self._days.reasons(table, names[0], rules[names[0]]):
-                tests.append((names, why, sa.and_(filled, test, rest)))
+                found.append((names, why, sa.and_(filled, test)))
             over.append(sa.and_(filled, self._over(table, names[0])))
             if needed := [name for name in cells if not table.c[name].nullable]:
-                tests.append((needed, "goes with its row only", sa.and_(over[-1], rest)))
+                found.append((needed, "goes with its row only", over[-1]))
         for why, test in self._days.frozen(table):
-            tests.append(([], why, sa.and_(sa.or_(*over), test)))
-        for names, why, test in tests:
-            count = sa.select(sa.func.count()).select_from(table).where(test)
-            if found := connection.scalar(count):
-                yield Kept(table.name, tuple(names), found, why)
+            found.append(([], why, sa.and_(sa.or_(*over), test)))
+        tests = [sa.and_(test, sa.not_(over[0])) if names else test for names, _, test in found]
+        counts = [sa.func.count(sa.case((test, 1))) for test in tests]
+        row = connection.execute(sa.select(*counts).select_from(table)).one()
+        for (names, why, _), count in zip(found, row, strict=True):
+            if count:
+                yield Kept(table.name, tuple(names), count, why)
 
     def still(self, connection: sa.Connection, work: Work, *, alone: bool = False) -> list[Any]:
         """Return which of the rows are left to do, once sure that nothing speaks against it.
@@ -343,30 +348,32 @@ class _Rules:
                 tests.append(~sa.exists(hang if over is None else hang.where(sa.not_(over))))
         count = sa.select(sa.func.count()).select_from(table).where(key.in_(keys), *tests)
         if changed := len(keys) - (connection.scalar(count) or 0):
-            raise Changed(
-                f"{table.name}: {changed} of the rows were changed since the plan, or others hang "
-                "on them now; what is done is done: make a new plan"
+            what = (
+                f"{table.name}: {changed} rows were changed since the plan, or others hang on them"
             )
+            raise Changed(f"{what} now; what is done is done: make a new plan")
         return keys
 
     def _due(self, table: sa.Table, keys: Keys = None, *, loose: bool = False) -> Test | None:
         """Test whether the time of all that a row holds is over; None: something has no rule."""
         rules, key = self.keep.get(table, {}), _key(table)
-        plain = [c for c in table.c if not c.primary_key and not _follows(c)]
-        names = [c.name for c in plain if not c.foreign_keys] or [c.name for c in plain]
-        if not rules.keys() >= {*names} or not names and key.name not in rules:
+        follow = {VERSION, *(name + end for name in table.c.keys() for end in SEARCH)}
+        plain = [c for c in table.c if not c.primary_key and c.name not in follow]
+        data = [c.name for c in plain if not c.foreign_keys] or [c.name for c in plain]
+        if not rules.keys() >= {*data} or not data and key.name not in rules:
             return None
+        names = [name for name in data if name not in self._days.dates(table)] or data
         tests = [self._awake(table)] + [
             sa.or_(self._over(table, some[0], keys, loose), _blank(table, some))
             for some in self._days.grouped(rules, names)
         ]
         if key.name in rules:
             over = self._over(table, key.name, keys, loose)
-            if names and not loose:  # a row with nothing left in it, named by none, needs no day
-                links = [_seen(link).c[link.name] for link in _names(table, unlinked=True)]
-                named = [~sa.exists(sa.select(1).where(link == key)) for link in links]
+            if names and not loose:  # nothing of it will be left, and nobody names it
+                seen = [_seen(link).c[link.name] for link in _names(table, unlinked=True)]
+                named = [~sa.exists(sa.select(1).where(link == key)) for link in seen]
                 possible = self._over(table, key.name, keys, loose=True)
-                over = sa.or_(over, sa.and_(possible, _blank(table, names), *named))
+                over = sa.or_(over, sa.and_(possible, *named))
             tests.append(over)
         return sa.and_(*tests)
 
@@ -394,19 +401,12 @@ def _unlinked(connection: sa.Connection, work: list[Work]) -> Iterator[Line]:
 
 
 def _empty(table: sa.Table, columns: Iterable[str]) -> dict[str, Any]:
-    """Return what to write to empty cells, and those that follow them."""
     after = [name + end for name in columns for end in SEARCH]
     values: dict[str, Any] = {name: None for name in (*columns, *after) if name in table.c}
     return values | ({VERSION: table.c[VERSION] + 1} if VERSION in table.c else {})
 
 
-def _follows(column: sa.Column[Any]) -> bool:
-    others = {name + end for name in column.table.c.keys() for end in SEARCH}
-    return column.name in (VERSION, *others)
-
-
 def _blank(table: sa.Table, names: Iterable[str]) -> Test:
-    """Test whether cells are all empty."""
     return sa.and_(sa.true(), *(table.c[name].is_(None) for name in names))
 
 
@@ -446,5 +446,6 @@ def _kept_or_not(connection: sa.Connection, acting: Acting) -> Iterator[None]:
         with connection.begin(), acting(connection):
             yield
     except sa.exc.DBAPIError as error:  # the driver's own text may hold a value
-        name = type(error.orig).__name__
-        raise RetentionError(f"the database refused a batch ({name}); try again") from None
+        raise RetentionError(
+            f"a batch was refused ({type(error.orig).__name__}); try again"
+        ) from None

@@ -26,25 +26,45 @@ PROOF = {"consent_id": "con_4", "customer_id": "cus_2", "channel": "sms", "purpo
 PROOF |= {"event": "withdrawn", "happened_at": shop.ago(years=1)}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def made():
     """Return the tables."""
     return shop.tables()
 
 
-@pytest.fixture
-def engine(database, made):
-    """Return the little shop."""
-    engine = shop.opened(database, made)
-    with store.begin(engine) as connection:
+@pytest.fixture(scope="module")
+def template(made, tmp_path_factory):
+    """Return a little shop to be copied, and an engine for one of the copies.
+
+    An engine keeps the SQL that it has written out; a new one for each test takes twice as long.
+    """
+    path = tmp_path_factory.mktemp("retention") / "template.sqlite"
+    with store.begin(shop.opened(path, made)) as connection:
         shop.fill(connection, made)
+    return path, store.connect(path.with_name("shop.sqlite"), wait_s=0)
+
+
+@pytest.fixture
+def lite(template):
+    """Return the little shop in SQLite."""
+    path, engine = template
+    return fresh(path, engine)
+
+
+def fresh(path, engine):
+    """Put the little shop where an engine looks for it."""
+    for end in ("", "-wal", "-shm"):
+        Path(f"{engine.url.database}{end}").unlink(missing_ok=True)
+    shutil.copy(path, engine.url.database)
     return engine
 
 
-@pytest.fixture
-def lite(tmp_path, made):
-    """Return the little shop in SQLite."""
-    engine = shop.opened(tmp_path / "shop.sqlite", made)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request, made, lite):
+    """Return the little shop in SQLite, then in PostgreSQL."""
+    if request.param == "sqlite":
+        return lite
+    engine = shop.opened(request.getfixturevalue("postgres"), made)
     with store.begin(engine) as connection:
         shop.fill(connection, made)
     return engine
@@ -161,10 +181,24 @@ def test_a_row_that_proof_hangs_on_is_emptied_and_goes_with_the_proof(lite, made
 
     assert Kept("customers", (), 1, "rows that stay hang on it") in plan.kept
     held = {name for name, cell in ben.items() if cell is not None}
-    assert held == {"customer_id", "version"}
+    assert held == {"customer_id", "version", "created_at"}
     with store.begin(lite) as connection:
         assert rows.find(connection, made.tables["customers"], {"customer_id": "cus_2"}) == []
         assert rows.find(connection, made.tables["consents"], {"customer_id": "cus_2"}) == []
+
+
+def test_a_note_that_outlives_the_rest_still_ends(lite, made):
+    """The day it counts from stays with it, and goes with it."""
+    people = [(298, [(1_871, 900)], [], None, False)]  # imported last year, with an old purchase
+    with store.begin(lite) as connection:
+        peopled(connection, made, people)
+    expired(lite, planned(lite, made))
+    with store.begin(lite) as connection:
+        left = rows.get(connection, made.tables["customers"], "cus_10")
+    expired(lite, planned(lite, made, now=NOW + timedelta(days=70)))
+
+    assert left["note"] and left["created_at"] and not left["first_name"]
+    assert not any("'cus_10'" in row for row in shop.snapshot(lite, made)["customers"])
 
 
 def test_nothing_of_a_customer_on_hold_is_touched(lite, made):
@@ -342,10 +376,11 @@ def test_a_row_that_comes_to_hang_on_one_that_goes_is_not_dragged_along(lite, ma
 def test_each_batch_is_done_by_somebody_and_told(engine, made):
     """The history has a name for every change, and the log hears of every row."""
     with store.begin(engine) as connection:
-        history.table(made).create(connection)
-        history.install(connection, made, tables=["customers", "addresses"])
+        both = shop.tables()
+        history.table(both).create(connection)
+        history.install(connection, both, tables=["customers", "addresses"])
     plan, told, steps = planned(engine, made), [], []
-    with pytest.raises(RetentionError, match="refused a batch"):
+    with pytest.raises(RetentionError, match="batch was refused"):
         expired(engine, plan)
 
     done = expired(
@@ -399,41 +434,35 @@ def secrets(engine, made):
     return b"Ben", ben["email"], ben["phone"], ben["note"], sale["note"]
 
 
-def test_nothing_that_went_is_left_in_any_file(lite, made, tmp_path):
+def test_nothing_that_went_is_left_in_any_file(lite, made):
     """Neither the database nor the files beside it hold a byte of Ben."""
-    path, values = tmp_path / "shop.sqlite", secrets(lite, made)
+    path, values = Path(lite.url.database), secrets(lite, made)
     with lite.connect() as connection:  # stays open, as the till's does
         assert traces(path, *values)
         with connection.begin():
             plan = retention.plan(connection, made, shop.KEEP, Days(made, now=NOW))
         done = retention.expire(connection, plan)
-        assert (tmp_path / "shop.sqlite-wal").stat().st_size == 0
+        assert Path(f"{path}-wal").stat().st_size == 0
         for value in values:
             assert traces(path, value) == []
         assert done.note == ""
         assert b"Ana" in path.read_bytes()
 
 
-def test_a_connection_that_would_leave_traces_is_put_right(tmp_path, made):
+def test_a_connection_that_would_leave_traces_is_put_right(lite, made):
     """SQLite keeps deleted values in its pages unless told otherwise, for each connection."""
-    path = tmp_path / "shop.sqlite"
-    with store.begin(engine := shop.opened(path, made)) as connection:
-        shop.fill(connection, made)
-    values = secrets(engine, made)
-    plain = sa.create_engine(f"sqlite:///{path}", connect_args={"autocommit": True}
-                             if sys.version_info >= (3, 12) else {})  # fmt: skip
-    with plain.connect() as connection:
+    path, values = Path(lite.url.database), secrets(lite, made)
+    plan = planned(lite, made)
+    with lite.connect() as connection:
         connection.connection.driver_connection.execute("PRAGMA secure_delete = OFF")
-        with connection.begin():
-            plan = retention.plan(connection, made, shop.KEEP, Days(made, now=NOW))
         retention.expire(connection, plan)
 
     assert traces(path, *values) == []
 
 
-def test_somebody_who_reads_is_named_as_what_is_in_the_way(lite, made, tmp_path):
+def test_somebody_who_reads_is_named_as_what_is_in_the_way(lite, made):
     """All is deleted, but their view of yesterday keeps the old pages; they are asked to close."""
-    path, values = tmp_path / "shop.sqlite", secrets(lite, made)
+    path, values = Path(lite.url.database), secrets(lite, made)
     plan = planned(lite, made)
     reader = sqlite3.connect(path)
     reader.execute("BEGIN")
@@ -496,15 +525,6 @@ def peopled(connection, made, people):
     return holds
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    """Return the tables, and a little shop to be copied."""
-    made, path = shop.tables(), tmp_path_factory.mktemp("retention") / "template.sqlite"
-    with store.begin(shop.opened(path, made)) as connection:
-        shop.fill(connection, made)
-    return made, path
-
-
 def sold(engine, made):
     """Return day and amount of each sale."""
     table = made.tables["sales"]
@@ -513,12 +533,9 @@ def sold(engine, made):
         return {number: (at, cents) for number, at, cents in connection.execute(query)}
 
 
-def check_any_shop(template, people):
+def check_any_shop(template, made, people):
     """Expire it; look at links, totals, and everybody who was not to be touched."""
-    made, path = template
-    copied = path.with_name("copy.sqlite")
-    shutil.copy(path, copied)
-    engine = store.connect(copied, wait_s=0)
+    engine = fresh(*template)
     with store.begin(engine) as connection:
         holds = peopled(connection, made, people)
     before, sales = shop.snapshot(engine, made), sold(engine, made)
@@ -530,7 +547,7 @@ def check_any_shop(template, people):
     assert all(sales[number] == amount for number, amount in left.items())
     for number, (at, _) in sales.items():
         assert number in left or at < NOW.replace(year=NOW.year - 4)
-    for n, (_, bought, said, asked, hold) in enumerate(people, 10):
+    for n, (joined, bought, said, asked, hold) in enumerate(people, 10):
         mine = {name: [r for r in before[name] if f"'cus_{n}'" in r] for name in before}
         newest = min((age for age, _ in bought), default=None)
         if hold or asked == 0:
@@ -539,8 +556,8 @@ def check_any_shop(template, people):
             assert set(mine["addresses"]) <= set(after["addresses"])
             points = [sum(f"'cus_{n}'" in row for row in s["loyalty"]) for s in (before, after)]
             assert points[0] == points[1]
-        elif newest is not None and newest > 1_100 and not said:
-            assert f"'cus_{n}'" not in str(after)
+        elif newest is not None and min(newest, joined) > 1_100 and not said:
+            assert not any(f"'cus_{n}'" in row for name in after for row in after[name])
 
 
 SETTINGS = {"deadline": None, "phases": [Phase.generate]}  # to shrink it takes minutes
@@ -548,17 +565,17 @@ SETTINGS = {"deadline": None, "phases": [Phase.generate]}  # to shrink it takes 
 
 @settings(max_examples=4, **SETTINGS)
 @given(st.lists(PERSON, min_size=3, max_size=6))
-def test_links_hold_totals_stay_and_nobody_else_is_touched(template, people):
+def test_links_hold_totals_stay_and_nobody_else_is_touched(template, made, people):
     """Whoever bought whatever when, and whatever else is going on with them."""
-    check_any_shop(template, people)
+    check_any_shop(template, made, people)
 
 
 @pytest.mark.slow
 @settings(max_examples=100, **SETTINGS)
 @given(st.lists(PERSON, max_size=6))
-def test_links_hold_in_many_shops(template, people):
+def test_links_hold_in_many_shops(template, made, people):
     """As above."""
-    check_any_shop(template, people)
+    check_any_shop(template, made, people)
 
 
 # --- pulling the plug
@@ -599,20 +616,16 @@ CROWD = [
 ]
 
 
-def check_after_the_plug_was_pulled(template, steps):
+def check_after_the_plug_was_pulled(template, made, steps):
     """Kill it in the middle of a statement, look, finish, and compare with a run not cut short."""
-    made, path = template
-    cut, whole = path.with_name("cut.sqlite"), path.with_name("whole.sqlite")
-    for copied in (cut, Path(f"{cut}-wal"), whole):
-        copied.unlink(missing_ok=True)
-    shutil.copy(path, whole)
-    engine = store.connect(whole, wait_s=0)
+    engine = fresh(*template)
     with store.begin(engine) as connection:
         peopled(connection, made, CROWD)
     with engine.connect() as connection:
         retention.sweep(connection)
-    shutil.copy(whole, cut)
-    sales, killed = sold(engine, made), store.connect(cut, wait_s=0)
+    killed = store.connect(template[0].with_name("killed.sqlite"), wait_s=0)
+    cut = fresh(engine.url.database, killed).url.database
+    sales = sold(engine, made)
     command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(cut), str(steps)]
     child = subprocess.run(command, cwd=Path(__file__).parent.parent, check=False)
 
@@ -630,14 +643,14 @@ KILLED = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGK
 
 @KILLED
 @pytest.mark.parametrize("steps", [1_200, 1_700])
-def test_pulling_the_plug_costs_nothing(template, steps):
+def test_pulling_the_plug_costs_nothing(template, made, steps):
     """Whatever was half done is undone, and the next run completes it."""
-    check_after_the_plug_was_pulled(template, steps)
+    check_after_the_plug_was_pulled(template, made, steps)
 
 
 @KILLED
 @pytest.mark.slow
 @pytest.mark.parametrize("steps", range(1_160, 2_140, 40))
-def test_pulling_the_plug_at_many_moments(template, steps):
+def test_pulling_the_plug_at_many_moments(template, made, steps):
     """As above, from the first batch to the last."""
-    check_after_the_plug_was_pulled(template, steps)
+    check_after_the_plug_was_pulled(template, made, steps)
