@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -192,14 +192,11 @@ def health_in(texts: Sequence[str]) -> Iterator[bool]:
 def _without_erased(shop: Shop, tables: Mapping[str, pa.Table]) -> tuple[dict[str, pa.Table], int]:
     """Leave out customers who were erased; their sales come without a name, a note or a card."""
     made = dict(tables)
-    people = made.get(CUSTOMERS)
-    if people is None:
-        return made, 0
-    gone = shop.ledger.erased(people.column("customer_id").to_pylist())
+    people, sold = made.get(CUSTOMERS), made.get("sales")
+    gone = shop.ledger.erased(people["customer_id"].to_pylist()) if people else set[str]()
     if not gone:
         return made, 0
-    sold = made.get("sales", people.slice(0, 0))
-    theirs = {*sold.filter(_in(sold, "customer_id", gone)).column(0).to_pylist()}
+    theirs = {*sold.filter(_in(sold, "customer_id", gone))["sale_id"].to_pylist()} if sold else {""}
     for name, table in made.items():
         if name != "sales" and "customer_id" in table.column_names:
             made[name] = table.filter(pc.invert(_in(table, "customer_id", gone)))
@@ -209,7 +206,7 @@ def _without_erased(shop: Shop, tables: Mapping[str, pa.Table]) -> tuple[dict[st
     return made, len(gone)
 
 
-def _in(table: pa.Table, column: str, wanted: set[str]) -> pa.Array:
+def _in(table: pa.Table, column: str, wanted: Set[str]) -> pa.Array:
     return pc.is_in(table.column(column), value_set=pa.array([*wanted], pa.string()))
 
 

@@ -11,11 +11,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from kit import history, imports, practice, rows, settings, store
-from kit.inventory import Inventory
-from kit.keyfile import BOUNDS, KeyFile, Passphrase
-from kit.keys import Keyring
-from kit.shop import KEYRING, SETTINGS, Shop
+from kit import history, imports, practice, rows, store
+from kit.keyfile import BOUNDS, Passphrase
+from kit.shop import SETTINGS, Shop
 
 WORDS = "ocean-teapot-violin-candle-marble-tunnel"
 CHEAPEST = {name: least for name, (least, _) in BOUNDS.items() if name != "v"}
@@ -34,31 +32,26 @@ def template():
     with Shop.init(folder, WORDS, name="Corner Flowers", time_zone=ZONE, now=NOW) as shop:
         shop.keyring.store.change_passphrase(Passphrase(WORDS, **CHEAPEST))
         shop.expect_generation()
-    staff = "".join(
-        f'{name} = "{role}"\n'
-        for name, role in {
-            "max": "manager", "sam": "cashier", "mia": "marketer", "tom": "trainer",
-        }.items()
-    )  # fmt: skip
-    with (folder / SETTINGS).open("a", encoding="utf-8") as file:
-        file.write(staff)
+    hire(folder)
     return folder
+
+
+def hire(folder):
+    """Write the staff into a shop's settings."""
+    staff = {"max": "manager", "sam": "cashier", "mia": "marketer", "tom": "trainer"}
+    with (folder / SETTINGS).open("a", encoding="utf-8") as file:
+        file.writelines(f'{name} = "{role}"\n' for name, role in staff.items())
 
 
 def make(folder, url=None):
     """Return an open shop of its own, in SQLite or in the empty PostgreSQL database at *url*."""
-    shutil.copytree(template(), folder)
     if url is None:
-        return Shop.open(folder, WORDS)
-    (folder / "shop.sqlite").unlink()
-    said = (folder / SETTINGS).read_text(encoding="utf-8")
-    url = url.replace(":@", "@")  # an empty password is one, too
-    (folder / SETTINGS).write_text(said.replace("sqlite:///shop.sqlite", url), encoding="utf-8")
-    keyring = Keyring.open(KeyFile(folder / KEYRING, Passphrase(WORDS)))
-    with Shop(folder, settings.load(folder / SETTINGS), Inventory.default(), keyring) as shop:
-        store.create(shop.engine, shop.tables)
-        with store.begin(shop.engine) as connection:
-            history.install(connection, shop.tables, tables=shop.changed_by_people)
+        shutil.copytree(template(), folder)
+    else:
+        url = url.replace(":@", "@")  # an empty password is one, too
+        more = {"name": "Corner Flowers", "time_zone": ZONE, "now": NOW, "database_url": url}
+        Shop.init(folder, WORDS, **more).close()
+        hire(folder)
     return Shop.open(folder, WORDS)
 
 
@@ -78,8 +71,22 @@ def made_up(customers):
 
 
 def filled(folder, url=None):
-    """Return a shop with a week of Square's customers and sales."""
-    shop = make(folder, url)
+    """Return a shop with Square's customers and sales."""
+    if url is None:
+        shutil.copytree(filled_template(), folder)
+        return Shop.open(folder, WORDS)
+    return fill(make(folder, url))
+
+
+@functools.cache
+def filled_template():
+    """Make such a shop's folder once."""
+    with fill(make(Path(KEPT) / "filled")) as shop:
+        return shop.folder
+
+
+def fill(shop):
+    """Import Square's customers and sales."""
     for name in ("customers", "items"):
         taken(shop, exports("square")[name])
     return shop

@@ -242,6 +242,9 @@ LINK = special("000000.zst", tarfile.SYMTYPE, linkname="customers.csv")
         pytest.param(
             packed(BEFORE, AFTER) + packed(BEFORE, AFTER), "out of its place", id="another tar"
         ),
+        pytest.param(
+            tar_of(FIRST) + tar_of(SECOND, THIRD), "out of its place", id="goes on after its end"
+        ),
         pytest.param(packed(BEFORE, AFTER) + bytes(5), "too early", id="a few bytes behind"),
         pytest.param(b"customers: Ana" * 100, "no tar", id="text"),
         pytest.param(b"", "too early", id="nothing"),
