@@ -29,7 +29,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
@@ -57,6 +57,8 @@ OTHER = "take it from another place where backups are kept"
 
 Sign = Callable[[bytes], bytes]
 Head = tuple[int, str]
+Files = Mapping[str, bytes]
+Keys = Collection[bytes]
 
 
 class ManifestError(Exception):
@@ -109,6 +111,9 @@ class Manifest:
     ledger: Head  # number and hash of the newest line of the erasure ledger
     audit: Head  # number and hash of the newest entry of the audit log
     keep_until: date | None  # not to be removed before
+
+
+Good = dict[int, tuple[bytes, Manifest]]  # by number, each with its file
 
 
 @dataclass(frozen=True)
@@ -201,11 +206,7 @@ def sign_pruned(pruned: Pruned, sign: Sign, public_key: bytes) -> bytes:
 
 
 def read(data: bytes, *, public_keys: Collection[bytes]) -> Manifest:
-    """Return what a manifest tells, if one of ours signed it.
-
-    Args:
-        data: The file.
-        public_keys: Those whose signature counts: the keyring's newest and older ones.
+    """Return what a manifest tells, if the holder of one of these keys signed it.
 
     Raises:
         NotSigned, Forged, Altered, NewerFormat, BadManifest: See there.
@@ -247,10 +248,209 @@ def check(
 
     Args:
         files: Every manifest and every record of backups let go, by name. Others are passed over.
-        public_keys: Those whose signature counts.
+        public_keys: Those whose signature counts: the keyring's newest and older ones.
         now: The time, with its zone.
         names: Of all files there, to see whether each backup is; None looks at manifests only.
         place: The place's name; records for another place do not count. None takes all.
         head: The newest that was seen before, from a note that is kept elsewhere.
     """
-    raise NotImplementedError
+    good, broken, faults = _sorted_out(files, public_keys)
+    gone, odd = _let_go(files, public_keys, place)
+    faults += odd
+    chain = [manifest for _, manifest in good.values()]
+    faults += _missing(good, broken, head)
+    faults += _links(good, now)
+    here = []
+    for manifest in (manifest for manifest in chain if manifest.seq not in gone):
+        if names is None or manifest.file in names:
+            here.append(manifest)
+        else:
+            say = f"the file of backup {manifest.seq} is missing, and no record let it go"
+            faults.append(Fault(manifest.seq, "no file", say))
+    faults += _bases(here)
+    faults.sort(key=lambda fault: fault.seq)
+    newest = (chain[-1].seq, sha256(good[chain[-1].seq][0])) if chain else (0, FIRST)
+    return Checked(tuple(chain), tuple(faults), frozenset(gone), tuple(here), newest)
+
+
+def _sorted_out(files: Files, public_keys: Keys) -> tuple[Good, set[int], list[Fault]]:
+    """Return the good manifests by number, the numbers of broken ones, and what is wrong."""
+    rivals: dict[int, list[tuple[bytes, Manifest]]] = {}
+    broken: set[int] = set()
+    faults: list[Fault] = []
+    for file in sorted(file for file in files if MANIFEST_NAME.fullmatch(file)):
+        seq = int(file[:6])
+        try:
+            manifest = read(files[file], public_keys=public_keys)
+        except ManifestError as problem:
+            faults.append(_broken(seq, f"manifest {seq}", problem))
+        else:
+            if manifest_name(manifest) == file:
+                rivals.setdefault(seq, []).append((files[file], manifest))
+                continue
+            say = f"a file has the name of manifest {seq}, but holds manifest {manifest.seq}"
+            faults.append(Fault(seq, "moved", say))
+        broken.add(seq)
+    good: Good = {}
+    for seq in sorted(rivals, reverse=True):
+        follows = good[seq + 1][1].prev if seq + 1 in good else ""
+        good[seq] = max(rivals[seq], key=lambda one: (sha256(one[0]) == follows, one[1].at))
+        if len(rivals[seq]) > 1:
+            say = "two computers made them, or one that was set back"
+            faults.append(Fault(seq, "twice", f"two backups claim number {seq}: {say}"))
+    return dict(sorted(good.items())), broken, faults
+
+
+def _let_go(files: Files, public_keys: Keys, place: str | None) -> tuple[set[int], list[Fault]]:
+    """Return the numbers let go in this place, and which records are broken."""
+    gone: set[int] = set()
+    faults = []
+    for file in sorted(file for file in files if PRUNED_NAME.fullmatch(file)):
+        try:
+            record = read_pruned(files[file], public_keys=public_keys)
+            gone.update(record.gone if place in (None, record.place) else ())
+        except ManifestError as problem:
+            faults.append(_broken(0, f"the record {file}", problem))
+    return gone, faults
+
+
+def _missing(good: Good, broken: set[int], head: Head | None) -> Iterator[Fault]:
+    """Name the numbers that are not there, and an end that was seen and is not there."""
+    newest = max(good, default=0)
+    known = sorted({0, *good, *(seq for seq in broken if seq < newest)})
+    for before, after in pairwise(known):
+        first, last = before + 1, after - 1
+        if first <= last:
+            which = f"manifest {first} is" if first == last else f"manifests {first} to {last} are"
+            yield Fault(first, "missing", f"{which} missing")
+    if not head or not head[0]:
+        return
+    seen, digest = head
+    if seen > newest and not {*range(newest + 1, seen + 1)} <= broken:
+        here = f"newest here is {newest}" if newest else "no good manifest is here"
+        say = f"but {seen} was seen: the newer ones were removed, or an older set was put back"
+        yield Fault(seen, "older", f"{here}, {say}")
+    elif seen in good and sha256(good[seen][0]) != digest:
+        yield Fault(seen, "another", f"manifest {seen} is not the one that was seen before")
+
+
+def _links(good: Good, now: datetime) -> Iterator[Fault]:
+    """Name where the chain breaks, and dates that cannot be."""
+    latest = _utc(now) + SKEW
+    before: Manifest | None = None
+    for seq, (_, manifest) in good.items():
+        prev = FIRST if seq == 1 else sha256(good[seq - 1][0]) if seq - 1 in good else None
+        if prev and manifest.prev != prev:
+            say = f"manifest {seq} does not follow what is before it here; two sets were mixed"
+            yield Fault(seq, "exchanged", say)
+        if manifest.at > latest:
+            yield Fault(
+                seq, "future", f"manifest {seq} is dated in the future; is the clock right?"
+            )
+        elif before and before.at <= latest and manifest.at < before.at:
+            say = f"manifest {seq} is dated before manifest {before.seq}; the clock was wrong"
+            yield Fault(seq, "clock", say)
+        before = manifest
+
+
+def _bases(here: list[Manifest]) -> Iterator[Fault]:
+    """Name differentials that nothing can be built from."""
+    found = {manifest.seq: manifest for manifest in here}
+    for seq, told in found.items():
+        base = found.get(told.base or 0)
+        if told.base and not base:
+            yield Fault(
+                seq, "no base", f"backup {seq} needs backup {told.base}, which is not there"
+            )
+        elif base and (base.kind, base.plain_sha256) != ("full", told.base_sha256):
+            say = f"backup {seq} was made from another backup {told.base} than is here"
+            yield Fault(seq, "no base", say)
+
+
+def _broken(seq: int, what: str, problem: ManifestError) -> Fault:
+    kind, say = {
+        NotSigned: ("altered", "is cut short, or is something else"),
+        Altered: ("altered", "was altered"),
+        Forged: ("forged", "was signed by somebody else (forged)"),
+        NewerFormat: ("newer", "was written by a newer kit; update this one"),
+    }.get(type(problem), ("bad", "tells what cannot be"))
+    return Fault(seq, kind, f"{what} {say}")
+
+
+def _signed(told: Mapping[str, object], sign: Sign, public_key: bytes) -> bytes:
+    message = _canonical({**told, "format": FORMAT, "public_key": public_key.hex()})
+    signature = sign(message)
+    if not _verifies(public_key, signature, message):
+        raise BadManifest("the signature and the public key do not belong together")
+    return message[:-1] + b',"signature":"' + signature.hex().encode() + b'"}'
+
+
+def _opened(data: bytes, what: str, public_keys: Collection[bytes]) -> dict[str, object]:
+    """Return what a file tells if one of ours signed it."""
+    found = SIGNED.fullmatch(data) if len(data) <= MOST_BYTES else None
+    if not found:
+        raise NotSigned(f"no whole {what}: cut short, or something else; {OTHER}")
+    message = found[1] + b"}"
+    told, key = {}, b""
+    with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        told = json.loads(message)
+        key = bytes.fromhex(told.pop("public_key"))
+    if not _verifies(key, bytes.fromhex(found[2].decode()), message):
+        raise Altered(f"the {what} was altered after it was signed; {OTHER}")
+    if key not in public_keys:
+        raise Forged(f"the {what} was signed by somebody else; {OTHER}")
+    number = told.pop("format", None)
+    if type(number) is int and number > FORMAT:
+        raise NewerFormat(f"the {what} was written by a newer kit; update this one")
+    if number != FORMAT or told.pop("what", None) != what:
+        raise BadManifest(f"signed by us, but no {what}; {OTHER}")
+    return dict(told)
+
+
+def _verifies(key: bytes, signature: bytes, message: bytes) -> bool:
+    with suppress(InvalidSignature, ValueError):  # the latter for bytes that are no key
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+        return True
+    return False
+
+
+def _sound(told: Manifest) -> None:
+    """Refuse what no backup can be, also if it is signed."""
+    heads, base = (*told.ledger, *told.audit), (told.base, told.base_sha256)
+    if told.kind != "diff" and base == (None, None):
+        base = (0, FIRST)
+    sizes = (told.size, told.plain_size, told.page_size, told.generation)
+    numbers = (told.seq, base[0], *sizes, *told.key_ids, *heads[::2])
+    inside = (told.plain_sha256, told.schema_sha256, told.inside_sha256)
+    hashes = (told.prev, told.sha256, *inside, base[1], *heads[1::2])
+    right = (
+        len(heads) == 4
+        and all(type(number) is int and number >= 0 for number in numbers)
+        and all(isinstance(text, str) and HEX64.fullmatch(text) for text in hashes)
+        and all(isinstance(text, str) for text in (told.engine, told.kit, *told.recipients))
+        and DATA_NAME.fullmatch(str(told.file))
+        and told.file.startswith(name(told.seq, told.at, told.kind, "."))
+        and told.at.microsecond == 0
+        and bool(base[0]) == (told.kind == "diff")
+        and (base[0] or 0) < told.seq
+    )
+    if not right:
+        raise BadManifest("the manifest tells what no backup can be; this is an error in a program")
+
+
+def _canonical(told: Mapping[str, object]) -> bytes:
+    return json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _utc(at: datetime) -> datetime:
+    if at.utcoffset() is None:
+        raise BadManifest("a time has no zone; hand over an aware datetime")
+    return at.astimezone(UTC)
+
+
+def _text(at: datetime) -> str:
+    return _utc(at).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
