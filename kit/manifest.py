@@ -42,7 +42,7 @@ FORMAT = 1
 FIRST = "0" * 64  # stands before the first manifest
 BACKUP, PRUNED = "manifest of a backup", "record of backups let go"
 KINDS = ("full", "diff")
-STAMP = "%Y%m%dT%H%M%SZ"
+STAMP, TIME = "%Y%m%dT%H%M%SZ", "%Y-%m-%dT%H:%M:%SZ"
 SUFFIX = ".manifest.json"
 STEM = r"(?P<seq>\d{6})-(?P<at>\d{8}T\d{6}Z)-(?P<kind>full|diff)"
 DATA_NAME = re.compile(rf"{STEM}(?:\.[a-z0-9]+)*\.age", re.ASCII)
@@ -192,7 +192,7 @@ def sign(manifest: Manifest, sign: Sign, public_key: bytes) -> bytes:
     """
     _sound(manifest)
     told = {field.name: getattr(manifest, field.name) for field in fields(Manifest)}
-    told["at"] = _text(manifest.at)
+    told["at"] = _utc(manifest.at).strftime(TIME)
     told["keep_until"] = manifest.keep_until and manifest.keep_until.isoformat()
     return _signed({**told, "what": BACKUP}, sign, public_key)
 
@@ -202,7 +202,8 @@ def sign_pruned(pruned: Pruned, sign: Sign, public_key: bytes) -> bytes:
     if not pruned.gone or sorted({*pruned.gone}) != list(pruned.gone):
         raise BadManifest("a record names the backups let go once each, in rising order")
     told = {"gone": pruned.gone, "place": pruned.place, "rule": pruned.rule}
-    return _signed({**told, "at": _text(pruned.at), "what": PRUNED}, sign, public_key)
+    at = _utc(pruned.at).strftime(TIME)
+    return _signed({**told, "at": at, "what": PRUNED}, sign, public_key)
 
 
 def read(data: bytes, *, public_keys: Collection[bytes]) -> Manifest:
@@ -344,9 +345,7 @@ def _links(good: Good, now: datetime) -> Iterator[Fault]:
             say = f"manifest {seq} does not follow what is before it here; two sets were mixed"
             yield Fault(seq, "exchanged", say)
         if manifest.at > latest:
-            yield Fault(
-                seq, "future", f"manifest {seq} is dated in the future; is the clock right?"
-            )
+            yield Fault(seq, "future", f"manifest {seq} is dated in the future; check the clock")
         elif before and before.at <= latest and manifest.at < before.at:
             say = f"manifest {seq} is dated before manifest {before.seq}; the clock was wrong"
             yield Fault(seq, "clock", say)
@@ -359,9 +358,7 @@ def _bases(here: list[Manifest]) -> Iterator[Fault]:
     for seq, told in found.items():
         base = found.get(told.base or 0)
         if told.base and not base:
-            yield Fault(
-                seq, "no base", f"backup {seq} needs backup {told.base}, which is not there"
-            )
+            yield Fault(seq, "no base", f"backup {seq} needs backup {told.base}, which is not here")
         elif base and (base.kind, base.plain_sha256) != ("full", told.base_sha256):
             say = f"backup {seq} was made from another backup {told.base} than is here"
             yield Fault(seq, "no base", say)
@@ -448,9 +445,5 @@ def _utc(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
-def _text(at: datetime) -> str:
-    return _utc(at).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _moment(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    return datetime.strptime(text, TIME).replace(tzinfo=UTC)
