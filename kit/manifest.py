@@ -111,6 +111,7 @@ class Manifest:
     ledger: Head  # number and hash of the newest line of the erasure ledger
     audit: Head  # number and hash of the newest entry of the audit log
     keep_until: date | None  # not to be removed before
+    beside: Mapping[str, str]  # files that go along with it: name → SHA-256
 
 
 Good = dict[int, tuple[bytes, Manifest]]  # by number, each with its file
@@ -419,7 +420,7 @@ def _sound(told: Manifest) -> None:
     sizes = (told.size, told.plain_size, told.page_size, told.generation)
     numbers = (told.seq, base[0], *sizes, *told.key_ids, *heads[::2])
     inside = (told.plain_sha256, told.schema_sha256, told.inside_sha256)
-    hashes = (told.prev, told.sha256, *inside, base[1], *heads[1::2])
+    hashes = (told.prev, told.sha256, *inside, base[1], *heads[1::2], *told.beside.values())
     right = (
         len(heads) == 4
         and all(type(number) is int and number >= 0 for number in numbers)

