@@ -268,6 +268,9 @@ class Laws:
             ids, first = tuple(row.id for row in rows), min(row.starts for row in rows)
             why = f"not in force before {first}" if on < first else "not in force on that day"
             return Coverage(key, "no", f"no: {why}", ids)
+        tests = [row for row in now if row.duty == "applies"]
+        if len(tests) > 1:
+            return self._any(key, tests, business, on, ())
         return self._row(next((row for row in now if row.covered_if), now[0]), business, on)
 
     def _row(self, row: Row, business: Mapping[str, Any], on: date) -> Coverage:

@@ -17,12 +17,18 @@ from datetime import date, datetime, tzinfo
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from kit import binding, clocks, law
+from kit import binding, clocks, law, law_check
 from kit.clocks import Calendar, Deadline, Events, Pause, When
 from kit.law import Coverage, Law, Row
+from kit.law_check import Problem
 
 CALENDARS = "calendars.toml"
+EXPECTED = {  # words of a worked example that are no events
+    *("due", "send_by", "latest", "strict", "until", "not_started", "refused", "zone", "calendar"),
+    *("pauses", "extend_notice", "extend_reason"),
+}
 
 
 class Book:
@@ -119,6 +125,49 @@ class Book:
         """Count a deadline anew after an extension; see `clocks.extend`."""
         return clocks.extend(self.get(first.rule), first, notice_at=notice_at, reason=reason)
 
+    def check(self, today: date, *, used: Iterable[str] = ()) -> list[Problem]:
+        """Return what is wrong with the folder, worked examples included; see `law_check.check`."""
+        return law_check.check(self.folder, today=today, recompute=self.recompute, used=used)
+
+    def recompute(self, rule: str, example: Mapping[str, Any]) -> list[str]:
+        """Return what does not come out of a worked example of a row, in sentences."""
+        row = next(one for one in self.all_rows if one.id == rule)
+        events = {key: when for key, when in example.items() if key not in EXPECTED}
+        zone = ZoneInfo(example.get("zone", "UTC"))
+        try:
+            if "until" in example:
+                kept = clocks.keep_until(row, events, zone=zone)
+                return _differs("until", kept, example["until"])
+            pauses = [
+                Pause(one["reason"], one["from"], one.get("to"))
+                for one in example.get("pauses", ())
+            ]
+            made = self.deadline(
+                row, events, zone=zone, pauses=pauses, calendar=example.get("calendar", "")
+            )
+            if example.get("not_started"):
+                return _differs("state", made.state, "not_started")
+            if "extend_notice" in example:
+                reason = example.get("extend_reason", "many requests")
+                try:
+                    made = self.extend(made, notice_at=example["extend_notice"], reason=reason)
+                    refused = False
+                except clocks.NotExtended:
+                    refused = True
+                if refused != example.get("refused", False):
+                    return [f"the extension is {'refused' if refused else 'granted'}"]
+        except clocks.ClockError as error:
+            return [str(error)]
+        if "due" not in example:
+            return ["says no due date"]
+        if made.due is None:
+            return [made.why]
+        names = [key for key in ("due", "send_by", "latest") if key in example]
+        faults = [_differs(key, getattr(made, key), example[key]) for key in names]
+        if "strict" in example:
+            faults.append(_differs("strict", list(made.strict), example["strict"]))
+        return [fault for one in faults for fault in one]
+
     def disclaimer(self, ids: Iterable[str]) -> str:
         """Return what stands beside everything that came of these rows."""
         return law.disclaimer(self._named(ids))
@@ -130,6 +179,10 @@ class Book:
     def _named(self, ids: Iterable[str]) -> list[Row]:
         wanted = set(ids)
         return [row for row in self.all_rows if row.id in wanted]
+
+
+def _differs(name: str, made: object, written: object) -> list[str]:
+    return [] if made == written else [f"{name} is {made}, not {written}"]
 
 
 def _day(moment: When, zone: tzinfo) -> date:
