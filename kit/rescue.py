@@ -181,8 +181,7 @@ def bring_back(
                 _replace(live, columns[table], over)
             for place, keys in preview.links.items():
                 name, _, link = place.rpartition(".")
-                rest = set(keys).difference(replaced.get(name, ()))
-                _link(live, metadata.tables[name].c[link], rows[metadata.tables[name]], rest)
+                _link(live, metadata.tables[name].c[link], rows[metadata.tables[name]], keys)
     except (sa.exc.IntegrityError, sa.exc.DataError):  # the driver's own text may hold a value
         raise Blocked(
             "the database refused a row, such as one whose e-mail is another customer's by now; "
@@ -380,10 +379,10 @@ def _replace(live: sa.Connection, columns: Collection[sa.Column[Any]], rows: lis
 
 
 def _link(
-    live: sa.Connection, column: sa.Column[Any], rows: Mapping[Any, Row], keys: set[Any]
+    live: sa.Connection, column: sa.Column[Any], rows: Mapping[Any, Row], keys: Collection[Any]
 ) -> None:
     by_value: dict[Any, list[Any]] = {}
-    for key in sorted(keys):
+    for key in keys:
         by_value.setdefault(rows[key][column.name], []).append(key)
     for value, linked in by_value.items():
         for some in _parts(linked):

@@ -203,6 +203,14 @@ def test_who_had_read_a_replaced_row_must_read_it_again(copy, live, made):
         rows.change(connection, customers, "cus_1", {"loyalty_points": 100}, version=2)
 
 
+def test_a_row_that_was_changed_and_changed_back_is_the_same(copy, live, made):
+    """The count of changes alone makes no difference that somebody has to decide about."""
+    customers = made.tables["customers"]
+    run(live, sa.update(customers).where(customers.c.customer_id == "cus_1").values(version=9))
+
+    assert look(copy, live, made).nothing
+
+
 def test_a_sale_that_is_somebody_elses_by_now_stays_theirs(copy, live, made):
     """Two customers were merged since: the link is a difference, not an emptied one."""
     sales = made.tables["sales"]
@@ -409,6 +417,8 @@ def test_a_needed_column_that_the_backup_lacks_blocks(tmp_path, database, strict
 
     with pytest.raises(Blocked, match="customers.since: the copy has no such column"):
         rescued(copy, live, newer, "Q7")
+    run(live, sa.insert(newer.tables["customers"]).values(id="Q7", since="2026"))
+    assert rescued(copy, live, newer, "Q7").added == {}  # no new row, so nothing is needed
 
 
 def test_what_the_database_refuses_leaves_nothing_behind(tmp_path, database, strict):
