@@ -419,6 +419,50 @@ def test_opt_out_signals():
     assert "points programme" in alabama.plain
 
 
+FIRST_DAYS = {
+    "us-ca-ccpa.optout.confirm": date(2026, 1, 1),
+    "us-ca-ccpa.lookback": date(2026, 1, 1),
+    "us-ca-ccpa.know.ack": date(2023, 3, 29),
+    "us-ca-ccpa.withhold": date(2024, 11, 8),
+    "us-co-privacy.signal": date(2024, 7, 1),
+    "us-ct-privacy.signal": date(2025, 1, 1),
+    "us-de-privacy.signal": date(2026, 1, 1),
+    "us-md-privacy.signal": date(2025, 10, 1),
+    "us-mn-privacy.signal": date(2025, 7, 31),
+    "us-mt-privacy.signal": date(2025, 1, 1),
+    "us-ne-privacy.signal": date(2025, 1, 1),
+    "us-nh-privacy.signal": date(2025, 1, 1),
+    "us-nj-privacy.signal": date(2025, 7, 15),
+    "us-or-privacy.signal": date(2026, 1, 1),
+    "us-tx-privacy.signal": date(2025, 1, 1),
+    "us-co-privacy.cure": date(2025, 1, 1),
+    "us-mt-privacy.cure": date(2025, 10, 1),
+    "us-or-privacy.cure": date(2026, 1, 1),
+    "us-mt-privacy.withhold": date(2025, 10, 1),
+    "us-va-privacy.geolocation": date(2026, 7, 1),
+}
+
+
+@pytest.mark.parametrize("rule", FIRST_DAYS)
+def test_a_rule_that_came_later_than_its_law(rule):
+    """The day before, the rule is not among those that count; on its day it is."""
+    first = FIRST_DAYS[rule]
+    place = f"US-{rule[3:5].upper()}"
+
+    assert rule not in {row.id for row in LAWS.rows(first - timedelta(days=1), place)}
+    assert rule in {row.id for row in LAWS.rows(first, place)}
+
+
+@pytest.mark.parametrize("place", STATES)
+def test_the_law_and_its_main_rules_start_together(place):
+    """From the first day on there is a rule for the answer, and one that says whom it binds."""
+    start = STATES[place][0]
+    duties = {row.duty for row in LAWS.rows(start, place, law=key(place))}
+
+    assert {"applies", *(["respond"] if STATES[place][1] else [])} <= duties
+    assert not LAWS.rows(start - timedelta(days=1), place, law=key(place))
+
+
 @pytest.mark.parametrize(
     ("place", "on", "days"),
     [
