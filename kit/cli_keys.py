@@ -71,7 +71,7 @@ def _service(folder: Path) -> str:
     return f"customer-data-kit {folder.resolve()}"
 
 
-def _paper_key() -> str:
+def paper_key() -> str:
     """Return the paper key as typed."""
     if name := os.environ.get(PAPER_KEY_FILE):
         return Path(name).read_text(encoding="utf-8").strip()
@@ -229,10 +229,12 @@ def rehearse(shop: ShopFolder = Path()) -> None:
 
     Example: kit keys rehearse
     """
-    from kit import vault
+    from kit import upkeep, vault
 
     keyring = opened(shop)
-    vault.rehearse(shop, keyring, _paper_key())
+    vault.rehearse(shop, keyring, paper_key())
+    if vault.has_shop(shop):
+        upkeep.rehearsed(shop, now=now())
     say(f"The paper key opens the recovery copy, and all {len(keyring.keys)} keys are in it.")
 
 
@@ -250,7 +252,7 @@ def recover(
 
     if vault.has_keyring(shop):
         raise typer.BadParameter(f"there is a {vault.KEYRING}; move it away first, keep it")
-    typed = _paper_key()
+    typed = paper_key()
     seen = noted_generation(shop) if vault.has_shop(shop) else 0
     keyring = vault.recover(copy, typed, shop, lambda: new_secret(shop), at_least=seen)
     say(f"{len(keyring.keys)} keys are back. Open a few real values before you trust them.")
@@ -390,7 +392,7 @@ def unseal(
     if agefile.opens_with(file) == "passphrase":
         words = secret(shop)
     else:
-        secrets = [identity.read_text(encoding="utf-8") if identity else _paper_key()]
+        secrets = [identity.read_text(encoding="utf-8") if identity else paper_key()]
     with progress(f"opening {file.name}") as tick:
         agefile.unseal_file(
             file, target, identities=secrets, passphrase=words, overwrite=overwrite, progress=tick

@@ -39,13 +39,15 @@ app = typer.Typer(
 
 @contextmanager
 def opened(folder: Path, actor: str | None) -> Iterator[tuple[Shop, str]]:
-    """Open a shop, and say who is at work."""
-    from kit import settings
+    """Open a shop, say who is at work, and say what is wrong with its backups."""
+    from kit import settings, upkeep
     from kit.shop import SETTINGS, Shop
 
     said = settings.load(folder / SETTINGS)  # before anybody types a passphrase
     who = actor or said.owner
     said.role(who)
+    if red := upkeep.alarm(folder, said, now=now()):
+        warn(f"Backups are RED: {red}")
     with Shop.open(folder, secret(folder)) as shop:
         yield shop, who
 

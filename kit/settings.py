@@ -265,13 +265,14 @@ undo_days = 30    # how long a deleted customer can be brought back
     return text
 
 
-def with_line(text: str, section: str, key: str, value: str) -> str:
+def with_line(text: str, section: str, key: str, value: str | Sequence[str]) -> str:
     """Return the text of a `shop.toml` with one more line, or another value in it.
 
     Raises:
         SettingsError: What comes out is not allowed.
     """
-    line = f"{key} = {_quoted(value)}"
+    written = _quoted(value) if isinstance(value, str) else f"[{', '.join(map(_quoted, value))}]"
+    line = f"{key} = {written}"
     lines = text.splitlines()
     start = next((i for i, old in enumerate(lines) if old.strip() == f"[{section}]"), None)
     if start is None:

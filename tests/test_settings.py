@@ -113,9 +113,14 @@ def test_a_line_is_added_where_it_belongs():
     key = "age1" + "q" * 58
     once = with_line(GOOD + "# mine\n", "backup.people", "owner", key)
     twice = with_line(once, "backup.people", "escrow", key)
+    listed = with_line(with_line(once, "backup", "offsite", []), "backup", "offsite", ["here"])
     again = with_line(twice, "backup.people", "owner", "age1" + "p" * 58)
 
     assert "# mine\n" in again
+    assert (parse(listed).backup.offsite, parse(listed).backup.people) == (
+        ("here",),
+        {"owner": key},
+    )
     assert parse(twice).backup.people == {"escrow": key, "owner": key}
     assert parse(again).backup.people == {"escrow": key, "owner": "age1" + "p" * 58}
 

@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: MIT-0
+"""Get a shop back from a backup, and never say so unless it was proven.
+
+Everything happens in a private folder first: the signed list is checked, the file compared with
+it, opened, unpacked, and looked through; then whoever was erased since is erased again; only then
+the database in use is replaced. Until that moment it is not touched, and what it was is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from kit import (
+    backup,
+    beside,
+    ledger,
+    manifest,
+    opening,
+    pgdump,
+    recovery,
+    removals,
+    rescue,
+    settings,
+)
+from kit import store as database
+from kit.backup import MOST_MANIFEST, Progress, quiet
+from kit.backup_state import MANIFESTS, Home, State
+from kit.inventory import Inventory
+from kit.keyfile import KeyFile, Passphrase
+from kit.keys import Keyring
+from kit.manifest import Checked, Manifest
+from kit.opening import NotProven
+from kit.places import Place, PlaceError
+from kit.shop import FOLDERS, INVENTORY, KEYRING, LEDGER, SETTINGS, NotAllowed, NotAShop, Shop
+
+KEPT_DAYS = 30  # how long what was replaced is kept: it holds customers too
+SIDES = ("", "-wal", "-shm", "-journal")
+
+
+class RestoreError(Exception):
+    """Base of the errors below. The database in use is as it was, and no copy is left lying."""
+
+
+class WithoutLedger(RestoreError):
+    """It is not known who was erased since, so they would come back."""
+
+
+class InUse(RestoreError):
+    """Another program has the database open."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was restored."""
+
+    manifest: Manifest
+    rows: Mapping[str, int]
+    erased: int  # customers who had been erased since the backup, and were again
+    took: timedelta
+    kept: Path | None  # what was there before; delete it on `delete_on`
+    delete_on: date
+
+
+def restore(
+    shop: Shop,
+    place: Place,
+    identities: Sequence[str],
+    *,
+    actor: str,
+    now: datetime,
+    name: str | None = None,
+    number: int | None = None,
+    without_ledger: bool = False,
+    progress: Progress = quiet,
+) -> Restored:
+    """Replace the shop's database by a proven backup.
+
+    Args:
+        shop: The shop; its database may be damaged or gone. Close every other program first.
+        place: Where the backup is.
+        identities: The paper key, or the second person's.
+        actor: Who, for the log.
+        now: The time.
+        name: What shop.toml calls the place.
+        number: Of an older backup; None for the newest.
+        without_ledger: It was said in words that erased customers may come back.
+        progress: Called with the step, the bytes done and their sum.
+
+    Raises:
+        NotProven, WithoutLedger, InUse: Nothing was changed.
+        NotEmpty: The PostgreSQL database has tables; choose an empty one in shop.toml.
+    """
+    role = shop.settings.role(actor)
+    if role not in removals.MAY:
+        raise NotAllowed(f"a {role} restores nothing; ask {' or '.join(removals.MAY)}")
+    began = time.perf_counter()
+    home = Home(shop.folder)
+    with home.locked(), home.work() as work:
+        state = home.load()
+        checked = opening.look(shop, place, name=name, now=now, state=state)
+        wanted = opening.choose(checked, number)
+        proven = opening.fetch(shop, place, checked, wanted, work, identities, progress)
+        told = newest_ledger(shop, place, checked, state, identities, work, anyway=without_ledger)
+        progress("erasing again", 0, None)
+        if shop.files():
+            with shop_at(shop, proven.path) as copied:
+                copied.ledger = told
+                erased = _finish(copied, actor, now)
+            kept = _swap(shop.files()[0], proven.path, now)
+        else:
+            pgdump.load(proven.path, backup.address(shop))
+            shop.ledger, kept = told, None
+            erased = _finish(shop, actor, now)
+        if told.path.exists():
+            _put(shop.folder / LEDGER, told.path.read_bytes())
+        home.forget_base()
+        _remember(home, state, place, checked)
+    took = timedelta(seconds=time.perf_counter() - began)
+    until = now.astimezone(shop.settings.zone).date() + timedelta(days=KEPT_DAYS)
+    return Restored(wanted, proven.rows, erased, took, kept, until)
+
+
+def rescue_customer(
+    shop: Shop,
+    place: Place,
+    identities: Sequence[str],
+    text: str,
+    *,
+    actor: str,
+    now: datetime,
+    confirm: Callable[[rescue.Preview], bool],
+    name: str | None = None,
+    number: int | None = None,
+    on_conflict: str = "skip",
+    progress: Progress = quiet,
+) -> rescue.Done | None:
+    """Bring back one customer from a backup, with all that hung on them.
+
+    Args:
+        shop: The shop.
+        place: Where the backup is.
+        identities: The paper key, or the second person's.
+        text: E-mail address, telephone, name or number of the customer, as of the backup.
+        actor: Who, for the log.
+        now: The time.
+        confirm: Called with what would come back; nothing happens unless it returns True.
+        name: What shop.toml calls the place.
+        number: Of an older backup; None for the newest.
+        on_conflict: "skip" leaves rows that were changed since, "replace" takes the backup's.
+        progress: Called with the step, the bytes done and their sum.
+
+    Raises:
+        NotThere: The backup holds no such customer, or they were erased at their own request.
+    """
+    removals.allow(shop, actor, "undelete", now)
+    home = Home(shop.folder)
+    with home.locked(), home.work() as work:
+        checked = opening.look(shop, place, name=name, now=now, state=home.load())
+        wanted = opening.choose(checked, number)
+        if not wanted.page_size:
+            raise RestoreError(
+                "one customer comes out of a SQLite backup only; load this one into an empty "
+                "PostgreSQL database (see RESTORE.txt) and look there"
+            )
+        proven = opening.fetch(shop, place, checked, wanted, work, identities, progress)
+        with shop_at(shop, proven.path) as copied, copied.reading() as copy:
+            subject = copied.one(copy, text)["customer_id"]
+            if shop.ledger.erased([subject]):
+                raise rescue.NotThere(
+                    "this customer was erased at their own request; nothing comes back"
+                )
+            with shop.writing(actor, now) as live:
+                seen = rescue.look(copy, live, shop.tables, subject)
+                if not confirm(seen):
+                    return None
+                done = rescue.bring_back(copy, live, shop.tables, seen, on_conflict=on_conflict)
+                shop.note(live, actor, "undelete", "proof", now, subject=subject)
+    return done
+
+
+def rebuild(
+    folder: Path,
+    place: Place,
+    paper: str,
+    secret: Callable[[], str],
+    *,
+    compare: Callable[[str], None],
+    now: datetime,
+) -> Shop:
+    """Make a lost shop's folder anew, without its database: keys, settings, inventory.
+
+    Call `restore` with the shop that this returns.
+
+    Args:
+        folder: A new folder.
+        place: Where the backups are.
+        paper: The paper key, or the second person's.
+        secret: Gives the new passphrase.
+        compare: Called with the fingerprint of the key that signed the list, to be compared with
+            the papers; raises if it is another one. Whoever could write into the place could have
+            put a list there that they signed themselves.
+        now: The time.
+
+    Raises:
+        NotProven: What lies there does not fit together.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise NotAShop(f"{folder.name} is not empty; choose a new folder")
+    names = place.names()
+    keys = place.read(beside.newest(names, "keys"), most=beside.MOST_BYTES)
+    generation, rows = recovery.read(keys, paper)
+    existed = folder.exists()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        for part in FOLDERS:
+            (folder / part).mkdir(mode=0o700)
+        file = KeyFile(folder / KEYRING, Passphrase(secret()))
+        ring = Keyring.restore(file, rows, generation=generation + 1)
+        compare(backup.fingerprint(ring.public_key()))
+        return _with_settings(folder, place, ring, keys, paper, now)
+    except BaseException:
+        for path in folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not existed:
+            folder.rmdir()
+        raise
+
+
+def _with_settings(
+    folder: Path, place: Place, ring: Keyring, keys: bytes, paper: str, now: datetime
+) -> Shop:
+    """Fetch shop.toml and inventory.toml, as the signed list tells of them."""
+    names = place.names()
+    lists, public = opening.lists(place, names), backup.signers(ring)
+    checked = manifest.check(lists, public_keys=public, now=now, names=names)
+    newest = opening.choose(checked, None)
+    along = {name.partition("-")[0]: name for name in newest.beside}
+    if manifest.sha256(keys) != newest.beside.get(along.get("keys", "")):
+        raise NotProven("the keys in this place are not those that its newest backup tells of")
+    sealed = place.read(along["folder"], most=beside.MOST_BYTES)
+    data = beside.unseal(
+        along["folder"], sealed, [recovery.check(paper)], sha256=newest.beside[along["folder"]]
+    )
+    for name, content in beside.unpack(data, (SETTINGS, INVENTORY)).items():
+        _put(folder / name, content)
+    said, held = settings.load(folder / SETTINGS), Inventory.load(folder / INVENTORY)
+    return Shop(folder, said, held, ring)
+
+
+def shop_at(shop: Shop, path: Path) -> Shop:
+    """Return the shop with another database file."""
+    said = replace(shop.settings, database=f"sqlite:///{path.resolve()}")
+    return Shop(shop.folder, said, shop.inventory, shop.keyring)
+
+
+def _finish(shop: Shop, actor: str, now: datetime) -> int:
+    """Erase again who was erased since, and log the restoring; return how many there were."""
+    database.check(shop.engine)
+    erased = removals.replay(shop, actor=actor, now=now)
+    removals.finish(shop, actor=actor, now=now)
+    with shop.writing(actor, now) as connection:
+        shop.note(connection, actor, "restore", "proof", now)
+    database.settle(shop.engine)
+    return erased
+
+
+def newest_ledger(
+    shop: Shop,
+    place: Place,
+    checked: Checked,
+    state: State,
+    identities: Sequence[str],
+    work: Path,
+    *,
+    anyway: bool,
+) -> ledger.Ledger:
+    """Return the newest erasure ledger there is, in the private folder.
+
+    Raises:
+        WithoutLedger: There was a newer one.
+    """
+    key = next(k for k in shop.keyring.keys if k.purpose == "ledger" and k.secret).secret
+    wanted = max([state.ledger, *(one.ledger for one in checked.chain)])
+    hashes = {name: told for one in checked.chain for name, told in one.beside.items()}
+    found: list[tuple[int, bytes]] = []
+    with suppress(ledger.LedgerError, OSError):
+        found.append((shop.ledger.head[0], shop.ledger.path.read_bytes()))
+    with suppress(PlaceError, beside.BesideError):
+        name = beside.newest(set(place.names()) & set(hashes), "ledger")
+        data = place.read(name, most=beside.MOST_BYTES)
+        opened = beside.unseal(name, data, identities, sha256=hashes[name])
+        found.append((beside.which(name), opened))
+    newest = work / LEDGER
+    if found:
+        newest.write_bytes(max(found)[1])
+    told = ledger.Ledger(newest, key)
+    try:
+        told.expect(*wanted)
+    except ledger.LedgerError as problem:
+        if not anyway:
+            raise WithoutLedger(
+                f"{problem}. Without it, customers who were erased come back. If it is lost for "
+                "good, say so: --without-ledger"
+            ) from None
+    return told
+
+
+def _swap(live: Path, copy: Path, now: datetime) -> Path | None:
+    """Put the proven copy in the place of the database in use; return where that is kept.
+
+    Raises:
+        InUse: Another program has it open.
+    """
+    part = live.with_name(f".{live.name}.restored")
+    kept = live.with_name(f".before-restore-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+    old = [path for end in SIDES if (path := live.with_name(live.name + end)).exists()]
+    try:
+        shutil.copyfile(copy, part)  # the private folder may lie on another disk
+        part.chmod(0o600)
+        _sync(part)
+        if old:
+            kept.mkdir(mode=0o700)
+        for path in old:
+            shutil.copy2(path, kept / path.name)
+            _sync(kept / path.name)
+        _settle(live)
+        part.replace(live)
+        _sync(live.parent)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        for path in old:  # as it was, to the byte
+            if (kept / path.name).exists():
+                shutil.copy2(kept / path.name, path)
+        shutil.rmtree(kept, ignore_errors=True)
+        raise
+    return kept if old else None
+
+
+def _settle(live: Path) -> None:
+    """Leave nothing beside the old database that would change the new one.
+
+    A left-over -wal undid 999 of 5,000 rows of a good copy, and SQLite called the result ok.
+    """
+    try:
+        with closing(sqlite3.connect(live, isolation_level=None, timeout=0)) as db:
+            db.execute("PRAGMA journal_mode = DELETE")  # only if nobody else has it open
+    except sqlite3.OperationalError as problem:
+        if problem.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise InUse(
+                "another program has the database open; close the till and every kit, then repeat"
+            ) from None
+    except sqlite3.DatabaseError:
+        pass  # damaged, which is why it is replaced
+    for end in SIDES[1:]:
+        live.with_name(live.name + end).unlink(missing_ok=True)
+
+
+def _remember(home: Home, state: State, place: Place, checked: Checked) -> None:
+    """Keep the list that was found, so that the next backup goes on from it."""
+    have = home.manifests()
+    for one in checked.chain:
+        name = manifest.manifest_name(one)
+        if name not in have:
+            home.write(f"{MANIFESTS}/{name}", place.read(name, most=MOST_MANIFEST))
+    state.head = max(state.head, checked.head)
+    home.save(state)
+
+
+def _put(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    handle = os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _sync(path: Path) -> None:
+    """See to it that a file, or a new name in a folder, survives a power cut."""
+    with suppress(PermissionError):  # Windows cannot open a folder
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
