@@ -354,7 +354,8 @@ def disclaimer(rows: Iterable[Row]) -> str:
 
 def banner(rows: Iterable[Row], today: date) -> str:
     """Return a warning if a row was to be read again before today, else nothing."""
-    late = {row.id: row.review_by for row in rows if row.review_by < today}
+    standing = [row for row in rows if row.ends is None or row.ends >= today]
+    late = {row.id: row.review_by for row in standing if row.review_by < today}
     if not late:
         return ""
     first = min(late, key=lambda one: (late[one], one))

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 GRACE = timedelta(days=30)  # overdue for longer than that fails a release
 LONGEST_QUOTE = 15  # words: enough to find the place again, too few to replace it
@@ -117,14 +117,14 @@ def check(
             found += [Problem("warn", id_, what) for what in _to_complete(row)]
         except (AttributeError, KeyError, TypeError, ValueError):  # a list for a table, say
             found.append(Problem("fail", id_, "a part of it is of the wrong kind"))
-        found += _overdue(id_, row.get("review_by"), today)
+        found += _overdue(id_, row, today)
         if recompute and row.get("id"):
             for number, example in enumerate(row.get("examples", ()), 1):
                 faults = recompute(str(row["id"]), example)
                 found += [Problem("fail", id_, f"example {number}: {what}") for what in faults]
     for one in files.calendars:
         found += [Problem("fail", str(one.get("key")), what) for what in _calendar_faults(one)]
-        found += _overdue(str(one.get("key")), one.get("review_by"), today)
+        found += _overdue(str(one.get("key")), one, today)
     found += [Problem("fail", name, "is used, but there is no such row") for name in
               sorted(set(used) - files.ids - files.facts)]  # fmt: skip
     return sorted(found, key=lambda one: (("fail", "overdue", "warn").index(one.level), one.row))
@@ -410,9 +410,11 @@ def _to_complete(row: Raw) -> Iterator[str]:
         yield "nobody has reviewed it"
 
 
-def _overdue(id_: str, review_by: Any, today: date) -> list[Problem]:
-    if not _is_day(review_by) or review_by >= today:
-        return []
+def _overdue(id_: str, row: Raw, today: date) -> list[Problem]:
+    review_by, force = row.get("review_by"), row.get("in_force")
+    ends = force.get("to") if isinstance(force, Mapping) else None
+    if not _is_day(review_by) or review_by >= today or (_is_day(ends) and ends < today):
+        return []  # a rule that has ended is not read again
     level = "overdue" if today - review_by <= GRACE else "fail"
     return [Problem(level, id_, f"was to be read again by {review_by}; kit law review")]
 
@@ -438,5 +440,5 @@ def _same(was: Raw | None, row: Raw) -> bool:
     return was is not None and plain == {k: v for k, v in was.items() if not k.startswith("_")}
 
 
-def _is_day(value: Any) -> bool:
+def _is_day(value: Any) -> TypeGuard[date]:
     return isinstance(value, date) and not isinstance(value, datetime)

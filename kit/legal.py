@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from kit import binding, clocks, law, law_check
+from kit import binding, clocks, law, law_check, law_review
 from kit.clocks import Calendar, Deadline, Events, Pause, When
 from kit.law import Coverage, Law, Row
 from kit.law_check import Problem
+from kit.law_review import Step
 
 CALENDARS = "calendars.toml"
 EXPECTED = {  # words of a worked example that are no events
@@ -128,6 +129,10 @@ class Book:
     def check(self, today: date, *, used: Iterable[str] = ()) -> list[Problem]:
         """Return what is wrong with the folder, worked examples included; see `law_check.check`."""
         return law_check.check(self.folder, today=today, recompute=self.recompute, used=used)
+
+    def steps(self, today: date) -> list[Step]:
+        """Return the rows that a person should have read again; see `law_review`."""
+        return law_review.steps(self.all_rows, today)
 
     def recompute(self, rule: str, example: Mapping[str, Any]) -> list[str]:
         """Return what does not come out of a worked example of a row, in sentences."""
