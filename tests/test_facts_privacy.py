@@ -159,6 +159,16 @@ def test_what_a_shop_does_not_say_is_not_zero(place):
     assert got.answer == "unknown"
 
 
+@pytest.mark.parametrize("place", [*STATES, "US-CA"])
+def test_a_giant_without_customers_there_is_outside(place):
+    """A state's law is about that state's people."""
+    giant = chain("US-OH")
+
+    assert LAWS.covered(key(place), giant, TODAY).answer == "no"
+    if place != "US-VT":  # its numbers are unconfirmed, so nothing is computed from them
+        assert LAWS.covered(key(place), giant, day_in_force(place)).answer == "no"
+
+
 @pytest.mark.parametrize("place", STATES)
 def test_no_duty_before_the_first_day(place):
     """A law that is enacted and not yet in force gives no duty; from its day it does."""
@@ -218,6 +228,22 @@ def test_fewer_people_and_a_share_of_revenue(place):
         assert answer(place, consumers={place: people - 1}, sale_share_pct=above, **facts) == "no"
 
 
+@pytest.mark.parametrize(
+    "place", [*(p for p in SHARES if p in PEOPLE and SHARES[p][0] > 1), "US-CO", "US-NJ"]
+)
+def test_people_who_only_paid_count_beside_a_sale(place):
+    """The laws leave them out at the higher number alone, and take the same year for both."""
+    people = SHARES.get(place, (25_000,))[0]
+    facts = {"any_sale": True, "sale_share_pct": 60, "sba_small": False}
+    on = day_in_force(place)
+    grew = {place: {str(on.year - 1): 0, str(on.year): people}}
+
+    all_only_paid = {"consumers": {place: people}, "payment_only": {place: people}}
+    assert answer(place, **all_only_paid, **facts) == "yes"
+    before = PEOPLE[place][2] == "before"
+    assert answer(place, consumers=grew, **facts) == ("no" if before else "yes")
+
+
 @pytest.mark.parametrize("place", ["US-CO", "US-NJ"])
 def test_fewer_people_and_any_sale(place):
     """Colorado and New Jersey ask only whether anything at all is earned by it."""
@@ -257,6 +283,11 @@ def test_revenue_alone_is_not_enough(place, people):
     )
     assert answer(place, sale_share_pct=50.01, **half, **rich) == "yes"
     assert answer(place, sale_share_pct=60, **half | {"consumers": {place: 24_999}}, **rich) == "no"
+    for few, share in ((people, 0), (25_000, 60)):
+        only_paid = {"consumers": {place: few}, "payment_only": {place: few}, "any_sale": True}
+        assert answer(place, sale_share_pct=share, **only_paid, **rich) == "yes"
+    grew = {place: {"2025": 0, "2026": people}}
+    assert answer(place, consumers=grew, **rich) == "yes"
 
 
 def test_california_counts_what_is_sold_or_shared():
@@ -281,6 +312,10 @@ def test_california_before_2026():
     """The older amount is not in the files: above its base nobody can say, below it is no."""
     assert answer("US-CA", on=date(2025, 6, 1), revenue_usd=25_000_000) == "no"
     assert answer("US-CA", on=date(2025, 6, 1), revenue_usd=25_000_001) == "unknown"
+    grew = {"2024": 400_000, "2025": 30_000_000}
+    assert answer("US-CA", on=date(2025, 6, 1), revenue_usd=grew) == "no"
+    assert answer("US-CA", on=date(2025, 12, 31), revenue_usd=26_625_001) == "unknown"
+    assert answer("US-CA", on=date(2026, 1, 1), revenue_usd=26_625_001) == "yes"
     assert answer("US-CA", on=date(2019, 6, 1)) == "unknown"
 
 
@@ -289,6 +324,28 @@ def test_louisiana_counts_households_and_devices():
     assert answer("US-LA", with_devices={"US-LA": 74_999}) == "no"
     assert answer("US-LA", with_devices={"US-LA": 75_000}) == "yes"
     assert answer("US-LA", on=date(2026, 12, 31), with_devices={"US-LA": 75_000}) == "no"
+
+
+def test_vermont_is_shown_and_not_computed():
+    """What two summaries say of 2028 can be read, and decides nothing until it is confirmed."""
+    row = LAWS.get("us-vt-privacy.applies")
+
+    def held(**facts):
+        return binding.evaluate(row.covered_if, flower_shop("US-VT", **facts), date(2028, 1, 1))[0]
+
+    none = {"sensitive": {"US-VT": 2_999}, "offered_for_sale": {"US-VT": 2_999}}
+    many = {"US-VT": 40_000}
+    assert held(consumers={"US-VT": 34_999}, **none) == "no"
+    assert held(consumers={"US-VT": 35_000}, **none) == "yes"
+    assert held(consumers=many, payment_only={"US-VT": 5_001}, **none) == "no"
+    for part in none:
+        paid = {"consumers": many, "payment_only": {"US-VT": 39_000}} | none
+        assert held(**paid) == "no"
+        few = {"consumers": {"US-VT": 3_000}}
+        assert held(**few, **none | {part: {"US-VT": 3_000}}) == "yes"
+    assert held(consumers={"US-VT": {"2027": 0, "2028": 35_000}}, **none) == "no"
+    got = LAWS.covered("us-vt-privacy", chain("US-VT"), date(2028, 1, 1))
+    assert (got.answer, got.rows) == ("unknown", ("us-vt-privacy.applies",))
 
 
 @pytest.mark.parametrize("place", ["US-TX", "US-NE"])
@@ -305,6 +362,15 @@ def test_minnesota_leaves_small_businesses_out():
 
     assert answer("US-MN", sba_small=True, **many) == "no"
     assert answer("US-MN", sba_small=False, **many) == "yes"
+
+
+def test_minnesota_asks_small_businesses_for_consent_to_sell():
+    """The exception binds those whom the law as a whole leaves out for being small."""
+    rule, facts = "us-mn-privacy.sensitive_sale", {"any_sale": True, "sells_sensitive": True}
+
+    assert LAWS.covered(rule, flower_shop("US-MN", **facts), TODAY).answer == "yes"
+    large = flower_shop("US-MN", sba_small=False, **facts)
+    assert LAWS.covered(rule, large, TODAY).answer == "no"
 
 
 def test_florida_binds_only_giants_as_a_whole():
@@ -337,6 +403,9 @@ def test_montana_before_and_from_october_2025():
     assert answer("US-MT", on=last, consumers={"US-MT": 50_000}) == "yes"
     assert answer("US-MT", on=last, consumers={"US-MT": 24_999}, **sale) == "no"
     assert answer("US-MT", on=last, consumers={"US-MT": 25_000}, **sale) == "yes"
+    less = {"any_sale": True, "sale_share_pct": 25}
+    assert answer("US-MT", on=last, consumers={"US-MT": 25_000}, **less) == "no"
+    assert answer("US-MT", on=first, consumers={"US-MT": 15_000}, **sale) == "yes"
     assert answer("US-MT", on=first, consumers={"US-MT": 25_000}) == "yes"
 
 
@@ -438,7 +507,16 @@ FIRST_DAYS = {
     "us-co-privacy.cure": date(2025, 1, 1),
     "us-mt-privacy.cure": date(2025, 10, 1),
     "us-or-privacy.cure": date(2026, 1, 1),
+    "us-ct-privacy.applies": date(2026, 7, 1),
+    "us-ct-privacy.cure": date(2025, 12, 31),
+    "us-ct-privacy.withhold": date(2026, 7, 1),
+    "us-de-privacy.cure": date(2026, 6, 6),
+    "us-mn-privacy.cure": date(2026, 2, 1),
+    "us-mt-privacy.applies": date(2025, 10, 1),
+    "us-mt-privacy.applies.share": date(2025, 10, 1),
     "us-mt-privacy.withhold": date(2025, 10, 1),
+    "us-nh-privacy.cure": date(2026, 6, 6),
+    "us-nj-privacy.cure": date(2026, 7, 1),
     "us-va-privacy.geolocation": date(2026, 7, 1),
 }
 
@@ -460,21 +538,40 @@ def test_the_law_and_its_main_rules_start_together(place):
     duties = {row.duty for row in LAWS.rows(start, place, law=key(place))}
 
     assert {"applies", *(["respond"] if STATES[place][1] else [])} <= duties
-    assert not LAWS.rows(start - timedelta(days=1), place, law=key(place))
+    for row in LAWS.all_rows:
+        if row.law.key == key(place):
+            assert row.starts == FIRST_DAYS.get(row.id, start), row.id
 
 
 @pytest.mark.parametrize(
     ("place", "on", "days"),
     [
+        pytest.param("US-CA", TODAY, 0, id="California: none"),
         pytest.param("US-VA", TODAY, 30, id="Virginia"),
         pytest.param("US-CO", TODAY, 0, id="Colorado: none"),
+        pytest.param("US-CT", TODAY, 0, id="Connecticut: none"),
+        pytest.param("US-UT", TODAY, 30, id="Utah"),
+        pytest.param("US-TX", TODAY, 30, id="Texas"),
+        pytest.param("US-FL", TODAY, 45, id="Florida"),
+        pytest.param("US-OR", TODAY, 0, id="Oregon: none for most"),
+        pytest.param("US-MT", TODAY, 0, id="Montana: none in general"),
+        pytest.param("US-DE", TODAY, None, id="Delaware: as the regulator likes"),
         pytest.param("US-IA", TODAY, 90, id="Iowa"),
+        pytest.param("US-NE", TODAY, 30, id="Nebraska"),
+        pytest.param("US-NH", TODAY, None, id="New Hampshire: as the regulator likes"),
+        pytest.param("US-NJ", date(2026, 7, 1), 0, id="New Jersey: none since July 2026"),
+        pytest.param("US-NJ", date(2026, 6, 30), None, id="New Jersey: the last day"),
         pytest.param("US-TN", TODAY, 60, id="Tennessee"),
         pytest.param("US-MN", date(2026, 2, 1), 0, id="Minnesota: none since February 2026"),
         pytest.param("US-MN", date(2026, 1, 31), None, id="Minnesota: the last day"),
-        pytest.param("US-NJ", date(2026, 7, 1), 0, id="New Jersey: none since July 2026"),
-        pytest.param("US-NJ", date(2026, 6, 30), None, id="New Jersey: the last day"),
+        pytest.param("US-MD", date(2027, 4, 1), 60, id="Maryland: the last day"),
+        pytest.param("US-IN", TODAY, 30, id="Indiana"),
+        pytest.param("US-KY", TODAY, 30, id="Kentucky"),
+        pytest.param("US-RI", TODAY, 0, id="Rhode Island: none"),
+        pytest.param("US-OK", date(2027, 1, 1), 30, id="Oklahoma"),
         pytest.param("US-LA", date(2027, 7, 31), 30, id="Louisiana: the last day"),
+        pytest.param("US-AL", date(2027, 5, 1), 45, id="Alabama"),
+        pytest.param("US-VT", date(2029, 6, 30), 60, id="Vermont: the last day"),
     ],
 )
 def test_time_to_put_things_right(place, on, days):
@@ -485,9 +582,11 @@ def test_time_to_put_things_right(place, on, days):
     assert (row.value == {}) is (days is None)
 
 
-def test_louisiana_has_no_time_to_put_things_right_after_july_2027():
+def test_time_to_put_things_right_that_has_run_out():
     """An expired right leaves nothing behind."""
+    assert LAWS.rows(date(2027, 4, 2), "US-MD", "cure") == []
     assert LAWS.rows(date(2027, 8, 1), "US-LA", "cure") == []
+    assert LAWS.rows(date(2029, 7, 1), "US-VT", "cure") == []
 
 
 @pytest.mark.parametrize("place", ["US-CA", "US-MN", "US-MT", "US-CT"])
@@ -503,7 +602,20 @@ def test_what_is_never_sent(place):
 def test_numbers_that_other_tools_ask_for():
     """Matches, months and parts stand in the rows, so that no program holds them."""
     ask = LAWS.get
+    clocks = {
+        "us-ca-ccpa.know.ack": (10, "business_day", None),
+        "us-ca-ccpa.respond": (45, "calendar_day", 45),
+        "us-ca-ccpa.optout": (15, "business_day", None),
+        "us-ca-ccpa.policy": (12, "month", None),
+        "us-ca-other.site_policy": (30, "calendar_day", None),
+    }
 
+    for rule, (n, unit, more) in clocks.items():
+        clock = ask(rule).clock
+        assert (clock["n"], clock["unit"], clock.get("extend", {}).get("n")) == (n, unit, more)
+    assert ask("us-ca-ccpa.extend").value == {"days": 45, "total_days": 90}
+    assert ask("us-ca-ccpa.optout.noverify").value == {"matches": 0}
+    assert ask("us-ca-ccpa.lookback").value["back_to"] == date(2022, 1, 1)
     assert ask("us-ca-ccpa.verify.categories").value == {"matches": 2}
     assert ask("us-ca-ccpa.verify.specific").value == {"matches": 3, "declaration": True}
     assert ask("us-ca-ccpa.records").keep == {"n": 24, "unit": "month", "start": "answered"}
