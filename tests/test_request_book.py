@@ -33,7 +33,7 @@ def write(connection, request_id, *events):
 def test_what_is_written_is_read_in_order(connection):
     """The oldest first, one request or all, with times in UTC whatever zone they came in."""
     at = NOW.astimezone(NEW_YORK)
-    detail = {"kinds": ["know"], "note": "é ‮"}
+    detail = {"kinds": ["know"], "note": "é \u202e"}
     first = request_book.append(connection, "req-1", "received", detail, actor="max", now=at)
     write(connection, "req-2", "received")
     write(connection, "req-1", "acknowledged")
