@@ -189,7 +189,9 @@ def _number(leaf: Mapping[str, Any], business: Mapping[str, Any], on: date) -> t
         low, high = _people(leaf, business, on)
         place = named(leaf["place"])
         reads = f"{{}} {value:,} {COUNTED[leaf.get('counting', '')].format(place=place)}"
-        missing = f"not known how many {COUNTED[leaf.get('counting', '')].format(place=place)}"
+        counting = leaf.get("counting", "")
+        missing = f"not known how many {COUNTED[counting].format(place=place)}"
+        missing += f" ({counting or 'consumers'})"
         if leaf.get("exclude_payment_only") and low == 0 < high < math.inf:
             missing = f"payment_only of {place} is not given, and {value:,} might be reached"
     holds = {_holds(low, op, value), _holds(high, op, value)}
