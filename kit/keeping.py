@@ -139,7 +139,9 @@ def plan(
         if one.keep_until and today < one.keep_until:
             reasons[one.seq].append(f"promised until {one.keep_until}")
     for span, count in rules.counts().items():
-        for seq in _firsts(sound.trusted, SPANS[span], zone)[:count]:
+        series = (sound.trusted, sound.first_come)
+        firsts = [_firsts(one, SPANS[span], zone)[:count] for one in series]
+        for seq in {*firsts[0], *firsts[1]}:
             reasons[seq].append(f"first of its {span}")
     for kind, say in ((("full", "diff"), "the newest"), (("full",), "the newest full one")):
         if newest := [one.seq for one in sound.trusted or sound.all if one.kind in kind][-1:]:
@@ -222,6 +224,11 @@ class _Sorted:
         whole = [one for one in past if one.kind == "full" or one.base in fulls]
         in_order = _longest_rising([one.at for one in whole])
         self.trusted = [whole[index] for index in in_order]
+        # Many with old dates, made in an hour, are the longer series; those before still count.
+        self.first_come: list[Backup] = []
+        for one in whole:
+            if not self.first_come or one.at >= self.first_come[-1].at:
+                self.first_come.append(one)
         self.doubtful = self._since(past)
         # the newest was made by a clock that is ahead of this one: which of the two is wrong?
         self.stopped = bool(self.all) and self.all[-1].at > self.latest
