@@ -323,6 +323,9 @@ def test_louisiana_counts_households_and_devices():
     """Devices that nobody counted might reach the number."""
     assert answer("US-LA", with_devices={"US-LA": 74_999}) == "no"
     assert answer("US-LA", with_devices={"US-LA": 75_000}) == "yes"
+    paid = {"US-LA": 75_000}
+    assert answer("US-LA", with_devices=paid, consumers=paid, payment_only=paid) == "yes"
+    assert answer("US-LA", with_devices={}) == "unknown"
     assert answer("US-LA", on=date(2026, 12, 31), with_devices={"US-LA": 75_000}) == "no"
 
 
@@ -385,6 +388,9 @@ def test_connecticut_before_and_from_july_2026():
     many = {"consumers": {"US-CT": 100_000}}
 
     assert answer("US-CT", on=last, **many) == "yes"
+    assert answer("US-CT", on=last, **many, payment_only=many["consumers"]) == "yes"
+    grew = {"US-CT": {"2025": 0, "2026": 100_000}}
+    assert answer("US-CT", on=last, consumers=grew) == "unknown"
     # whether 25,000 people and a share of sale bound it then was not confirmed
     assert answer("US-CT", on=last, consumers={"US-CT": 99_999}) == "unknown"
     assert answer("US-CT", on=first, consumers={"US-CT": 34_999}) == "no"
@@ -403,6 +409,9 @@ def test_montana_before_and_from_october_2025():
     assert answer("US-MT", on=last, consumers={"US-MT": 50_000}) == "yes"
     assert answer("US-MT", on=last, consumers={"US-MT": 24_999}, **sale) == "no"
     assert answer("US-MT", on=last, consumers={"US-MT": 25_000}, **sale) == "yes"
+    paid = {"consumers": {"US-MT": 50_000}, "payment_only": {"US-MT": 50_000}}
+    assert answer("US-MT", on=last, **paid) == "yes"  # left out only since October
+    assert answer("US-MT", on=first, **paid) == "no"
     less = {"any_sale": True, "sale_share_pct": 25}
     assert answer("US-MT", on=last, consumers={"US-MT": 25_000}, **less) == "no"
     assert answer("US-MT", on=first, consumers={"US-MT": 15_000}, **sale) == "yes"
