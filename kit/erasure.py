@@ -5,13 +5,13 @@ Copy: ``kit copy erasure --into DIR``, or take this file as it is.
 Needs: Python 3.11, sqlalchemy. Nothing else from this kit.
 Data: none.
 
-What hangs on the customer is read from the foreign keys. `plan` changes nothing; `erase` does what
-was planned, in the caller's transaction; `search` looks for remnants in files, byte by byte::
+What hangs on the customer is read from the foreign keys. `plan` changes nothing; `erase` looks
+again and does it, in the caller's transaction, also to what was added after the plan; `search`
+looks for remnants in files, byte by byte::
 
     erase        rows that mean nothing without the customer: addresses, consents, points
-    anonymise    rows that the shop keeps, such as sales: the link is cut, what was sealed in them
-                 is emptied, and every amount stays
-    retain       rows that a rule forbids to touch, with its reason and until when
+    anonymise    rows that the shop keeps, such as sales: the link is cut; in them, and in what
+                 hangs on them (lines, payments), what was sealed is emptied; every amount stays
 
 A step is told as ``{table, action, reason_code, until, removed, retained, message, done}``; the
 messages are sentences for the customer. Copies elsewhere (history, trash, backups) are the
@@ -54,12 +54,14 @@ class Rule:
         why: For people: "the tax office may ask for them".
         until: The last day, or None where none is set.
         whole: The row must not be touched at all, not even the link to the customer.
+        empty: Columns to be emptied besides the sealed ones, such as the last digits of a card.
     """
 
     code: str
     why: str
     until: date | None = None
     whole: bool = False
+    empty: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Step:
     """What happens to one table."""
 
     table: str
-    action: str  # erase, anonymise or retain
+    action: str  # erase or anonymise
     reason_code: str
     until: date | None
     removed: int
@@ -84,6 +86,9 @@ class Plan:
     steps: tuple[Step, ...]
     going: Mapping[str, list[Any]]  # table → keys of rows that go, parents first
     cut: Mapping[tuple[str, str], list[Any]]  # (table, link) → keys of rows that stay without it
+    emptied: Mapping[str, list[Any]]  # table → keys of rows that stay without what was sealed
+    root: str
+    rules: Mapping[str, Rule]
 
 
 @dataclass(frozen=True)
@@ -123,53 +128,104 @@ def plan(
         NotThere: There is no such customer.
         Held: A row that names them may neither go nor lose the link.
     """
-    top = metadata.tables[root]
-    if connection.scalar(sa.select(_key(top)).where(_key(top) == subject)) is None:
-        raise NotThere("no such customer; they were erased already, or the number is another")
-    going: dict[sa.Table, list[Any]] = {top: [subject]}
-    cut: dict[tuple[str, str], list[Any]] = {}
-    steps: list[Step] = []
-    waiting = [top]
-    while waiting:
-        parent = waiting.pop(0)
-        for link, on_delete in _named_by(metadata, parent):
-            child = link.table
-            known = {*going.get(child, [])}
-            found = [k for k in _keys(connection, link, going[parent]) if k not in known]
-            rule = (rules or {}).get(child.name)
-            if not found:
-                continue
-            if rule and rule.whole:
-                raise Held(f"{child.name}: {rule.why}; the customer cannot be erased before")
-            if on_delete == "CASCADE":
-                going.setdefault(child, []).extend(found)
-                waiting.append(child)
-            elif on_delete == "SET NULL":
-                cut[child.name, link.name] = found
-                steps.append(_stays(child.name, len(found), rule))
-            else:
-                raise Held(f"{child.name}: its rows cannot be without the customer; remove them")
-    order = {table: place for place, table in enumerate(metadata.sorted_tables)}
-    sorted_going = sorted(going.items(), key=lambda item: order[item[0]])
-    gone = [
-        Step(t.name, "erase", "request", None, len(k), 0, f"{_rows(len(k), t.name)} erased.")
-        for t, k in sorted_going
-    ]
-    return Plan(subject, (*gone, *steps), {t.name: k for t, k in sorted_going}, cut)
+    return _look(connection, metadata, subject, root, rules or {}, lock=False)
 
 
 def erase(connection: sa.Connection, metadata: sa.MetaData, plan: Plan) -> Erased:
-    """Do what was planned, in the caller's transaction."""
-    for (name, link), keys in plan.cut.items():
+    """Look again, and erase what is there now, in the caller's transaction.
+
+    Raises:
+        NotThere: They were erased since the plan.
+        Held: A row that names them came to be on hold since.
+    """
+    now = _look(connection, metadata, plan.subject, plan.root, plan.rules, lock=True)
+    for name, keys in now.emptied.items():
         table = metadata.tables[name]
-        empty = {table.c[column]: None for column in (link, *_sealed(table))}
+        empty = dict.fromkeys(_emptied(table, plan.rules.get(name)))
         for some in _parts(keys):
             connection.execute(sa.update(table).where(_key(table).in_(some)).values(empty))
-    for name, keys in reversed(list(plan.going.items())):
+    for (name, link), keys in now.cut.items():
+        table = metadata.tables[name]
+        for some in _parts(keys):
+            cut = sa.update(table).where(_key(table).in_(some)).values({link: None})
+            connection.execute(cut)
+    for name, keys in reversed(list(now.going.items())):
         table = metadata.tables[name]
         for some in _parts(keys):
             connection.execute(sa.delete(table).where(_key(table).in_(some)))
-    return Erased(tuple(replace(step, done=True) for step in plan.steps), plan.going)
+    return Erased(tuple(replace(step, done=True) for step in now.steps), now.going)
+
+
+def _look(
+    connection: sa.Connection,
+    metadata: sa.MetaData,
+    subject: Any,
+    root: str,
+    rules: Mapping[str, Rule],
+    *,
+    lock: bool,
+) -> Plan:
+    """Walk along the links; with *lock* nobody can change what was seen, or add to it."""
+    top = metadata.tables[root]
+    going: dict[sa.Table, list[Any]] = {}
+    cut: dict[sa.Column[Any], list[Any]] = {}
+    found = {top: _keys(connection, _key(top), [subject], lock)}
+    if not found[top]:
+        raise NotThere("no such customer; they were erased already, or the number is another")
+    while found:
+        parent, keys = found.popitem()
+        going.setdefault(parent, []).extend(keys)
+        for link, on_delete in _named_by(metadata, parent):
+            child, known = link.table, {*going.get(link.table, ()), *found.get(link.table, ())}
+            new = [k for k in _keys(connection, link, keys, lock) if k not in known]
+            if new:
+                _free(child, rules)
+            if new and on_delete == "CASCADE":
+                found[child] = found.get(child, []) + new
+            elif new and on_delete == "SET NULL":
+                cut[link] = cut.get(link, []) + new
+            elif new:
+                raise Held(f"{child.name}: its rows cannot be without the customer; remove them")
+    cut = {link: [k for k in cut[link] if k not in {*going.get(link.table, ())}] for link in cut}
+    stay = _beyond(connection, metadata, cut, going, lock)
+    for table in stay:
+        _free(table, rules)
+    emptied = {t.name: keys for t, keys in stay.items() if _emptied(t, rules.get(t.name))}
+    order = [table for table in metadata.sorted_tables if table in going]
+    steps = [_goes(table.name, len(going[table])) for table in order]
+    named = {link.table for link in cut}
+    for table, keys in stay.items():
+        if table in named or table.name in emptied:
+            steps.append(_stays(table.name, len(keys), rules.get(table.name)))
+    return Plan(
+        subject,
+        tuple(steps),
+        {table.name: going[table] for table in order},
+        {(link.table.name, link.name): keys for link, keys in cut.items()},
+        emptied,
+        root,
+        rules,
+    )
+
+
+def _beyond(
+    connection: sa.Connection,
+    metadata: sa.MetaData,
+    cut: Mapping[sa.Column[Any], list[Any]],
+    going: Mapping[sa.Table, list[Any]],
+    lock: bool,
+) -> dict[sa.Table, list[Any]]:
+    """Return the rows that stay without the customer, and those that hang on them."""
+    stay: dict[sa.Table, list[Any]] = {}
+    found = [(link.table, keys) for link, keys in cut.items() if keys]
+    while found:
+        table, keys = found.pop(0)
+        known = {*stay.get(table, ()), *going.get(table, ())}
+        if new := [key for key in keys if key not in known]:
+            stay.setdefault(table, []).extend(new)
+            for link, _ in _named_by(metadata, table):
+                found.append((link.table, _keys(connection, link, new, lock)))
+    return stay
 
 
 def search(paths: Iterable[Path], terms: Iterable[bytes]) -> dict[str, int]:
@@ -203,6 +259,17 @@ def _pieces(path: Path) -> Iterator[bytes]:
         return
 
 
+def _free(table: sa.Table, rules: Mapping[str, Rule]) -> None:
+    """Refuse if a rule forbids to touch the rows of a table."""
+    rule = rules.get(table.name)
+    if rule and rule.whole:
+        raise Held(f"{table.name}: {rule.why}; the customer cannot be erased before")
+
+
+def _goes(table: str, count: int) -> Step:
+    return Step(table, "erase", "request", None, count, 0, f"{_rows(count, table)} erased.")
+
+
 def _stays(table: str, count: int, rule: Rule | None) -> Step:
     why = rule.why if rule else "they belong to the shop's books"
     until = f" until {rule.until:%Y-%m-%d}" if rule and rule.until else ""
@@ -224,23 +291,28 @@ def _named_by(metadata: sa.MetaData, parent: sa.Table) -> Iterator[tuple[sa.Colu
                     yield column, (link.ondelete or "NO ACTION").upper()
 
 
-def _keys(connection: sa.Connection, link: sa.Column[Any], parents: list[Any]) -> list[Any]:
-    key = _key(link.table)
-    return [
-        number
-        for some in _parts(parents)
-        for number in connection.scalars(sa.select(key).where(link.in_(some)).order_by(key))
-    ]
+def _keys(
+    connection: sa.Connection, column: sa.Column[Any], wanted: list[Any], lock: bool
+) -> list[Any]:
+    """Return the keys of the rows in which a column holds one of the values wanted."""
+    key = _key(column.table)
+    found: list[Any] = []
+    for some in _parts(wanted):
+        query = sa.select(key).where(column.in_(some)).order_by(key)
+        # a row that hangs on these needs them unlocked; SQLite has one writer at a time anyway
+        found += connection.scalars(query.with_for_update() if lock else query)
+    return found
 
 
 def _key(table: sa.Table) -> sa.Column[Any]:
     return next(iter(table.primary_key.columns))
 
 
-def _sealed(table: sa.Table) -> list[str]:
-    """Return the columns that hold tokens, and what they are searched by."""
+def _emptied(table: sa.Table, rule: Rule | None) -> list[str]:
+    """Return the columns that hold tokens, what they are searched by, and what the rule names."""
     names = [c.name for c in table.c if isinstance(c.type, sa.LargeBinary) and c.nullable]
-    return [n for name in names for n in (name, *(name + end for end in SEARCH)) if n in table.c]
+    also = [n for name in names for n in (name, *(name + end for end in SEARCH)) if n in table.c]
+    return [*also, *(name for name in (rule.empty if rule else ()) if name in table.c)]
 
 
 def _parts(keys: list[Any]) -> Iterator[list[Any]]:

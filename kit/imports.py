@@ -25,7 +25,7 @@ from kit.files import Imported
 from kit.fold import LeftOut
 from kit.keys import Key, Keyring
 from kit.pseudonyms import Pseudonyms
-from kit.shop import CUSTOMERS, STAND_INS, Shop
+from kit.shop import CUSTOMERS, STAND_INS, TELLING, Shop
 
 PURPOSE = "accounts"
 AT_ONCE = 5_000  # rows compared at a time
@@ -201,7 +201,7 @@ def _without_erased(shop: Shop, tables: Mapping[str, pa.Table]) -> tuple[dict[st
         if name != "sales" and "customer_id" in table.column_names:
             made[name] = table.filter(pc.invert(_in(table, "customer_id", gone)))
         elif "sale_id" in table.column_names:
-            empty = ["customer_id", *shop.sealed_columns(name)]
+            empty = ["customer_id", *shop.sealed_columns(name), *TELLING.get(name, ())]
             made[name] = _emptied(table, _in(table, "sale_id", theirs), empty)
     return made, len(gone)
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,8 @@ import sqlalchemy as sa
 
 from kit import erasure, history, periods, retention, rows, trash
 from kit import store as database
-from kit.shop import NotAllowed, Shop
+from kit.backup_state import Home
+from kit.shop import TELLING, NotAllowed, Shop
 
 MAY = ("owner", "manager")  # roles that remove customers
 HISTORY_DAYS = 365  # how long it can be asked who changed what
@@ -88,15 +90,18 @@ def erase(shop: Shop, plan: erasure.Plan, *, actor: str, now: datetime) -> erasu
     that no backup and no old export brings the customer back.
 
     Raises:
-        Remains: Something of them is still in a file of the database.
+        Locked: All is erased, but somebody reads the database and still sees it; `finish` later.
+        Remains: Something of them is still in a file of the database; `finish` later.
     """
     allow(shop, actor, "erase", now)
     subject = plan.subject
     with shop.writing(actor, now) as connection:
+        plan = erasure.plan(connection, shop.tables, subject, rules=plan.rules)  # as it is now
         terms = _terms(shop, connection, plan)
         shop.ledger.begin(subject, now=now)
         done = _erase(shop, connection, plan)
         shop.note(connection, actor, "erase", "proof", now, subject=subject)
+    Home(shop.folder).forget_base()  # what backups build on holds them, too
     database.settle(shop.engine)
     if left := erasure.search(shop.files(), terms):
         raise Remains(
@@ -108,21 +113,51 @@ def erase(shop: Shop, plan: erasure.Plan, *, actor: str, now: datetime) -> erasu
 
 
 def finish(shop: Shop, *, actor: str, now: datetime) -> int:
-    """Finish erasures that a crash cut short; return how many."""
+    """Finish erasures that a crash or a reader cut short; return how many."""
     lines = shop.ledger.unfinished()
     wanted = {line.subject for line in lines}
     if not wanted:
         return 0
-    with shop.writing(actor, now) as connection:
-        ids = connection.scalars(sa.select(shop.tables.tables["customers"].c.customer_id)).all()
-        for subject in [one for one in ids if shop.ledger.subject(one) in wanted]:
-            plan = erasure.plan(connection, shop.tables, subject, rules=_books(shop, now))
-            _erase(shop, connection, plan)
-            shop.note(connection, actor, "erase", "proof", now, subject=subject)
-    database.settle(shop.engine)
+    _again(shop, wanted, actor, now)
     for line in lines:
         shop.ledger.finish(line, now=now)
     return len(lines)
+
+
+def replay(shop: Shop, *, actor: str, now: datetime) -> int:
+    """Erase again whom a restored copy brought back; return how many there were."""
+    return _again(shop, {line.subject for line in shop.ledger.lines()}, actor, now)
+
+
+def _again(shop: Shop, wanted: set[str], actor: str, now: datetime) -> int:
+    """Erase the customers whom the ledger knows by these hashes, wherever they still are."""
+    if not wanted:
+        return 0
+    terms: set[bytes] = set()
+    with shop.writing(actor, now) as connection:
+        for entry in shop.trash.listed(connection, now=now):
+            if shop.ledger.subject(entry.subject) in wanted:  # brought back, their rows are known
+                with suppress(trash.TrashError):  # they came back otherwise
+                    shop.trash.undelete(connection, entry.trash_id, now=now, leave_out=True)
+        ids = connection.scalars(sa.select(shop.tables.tables["customers"].c.customer_id)).all()
+        found = [one for one in ids if shop.ledger.subject(one) in wanted]
+        for subject in found:
+            plan = erasure.plan(connection, shop.tables, subject, rules=_books(shop, now))
+            terms |= _terms(shop, connection, plan)
+            _erase(shop, connection, plan)
+            shop.note(connection, actor, "erase", "proof", now, subject=subject)
+        deleted = connection.scalars(sa.select(shop.tables.tables["kit_trash"].c.subject)).all()
+        for subject in {one for one in deleted if shop.ledger.subject(one) in wanted}:
+            shop.trash.forget(connection, subject)
+            found.append(subject)
+    Home(shop.folder).forget_base()  # what backups build on holds them, too
+    database.settle(shop.engine)
+    if left := erasure.search(shop.files(), terms):
+        raise Remains(
+            f"something of erased customers is still in {', '.join(left)}; close every program "
+            "that has the database open, then repeat"
+        )
+    return len(found)
 
 
 def _erase(shop: Shop, connection: sa.Connection, plan: erasure.Plan) -> erasure.Erased:
@@ -134,21 +169,23 @@ def _erase(shop: Shop, connection: sa.Connection, plan: erasure.Plan) -> erasure
 
 
 def _books(shop: Shop, now: datetime) -> dict[str, erasure.Rule]:
-    """Return why sales stay: as long as the inventory keeps them, without the name."""
+    """Return why sales and payments stay: as long as the inventory keeps them, without the name."""
     today = now.astimezone(shop.settings.zone).date()
     keep = shop.inventory.fields["sales.total_cents"].keep
     books = erasure.Rule("books", "the shop must keep its sales records", keep.until(today))
-    asked = shop.inventory.fields["privacy_requests.request_id"].keep.until(today)
-    return {
-        "sales": books,
-        "privacy_requests": erasure.Rule("proof", "it must be shown what was answered", asked),
+    rules = {
+        name: replace(books, empty=TELLING.get(name, ()))
+        for name in ("sales", "lines", "payments", "refunds")
     }
+    asked = shop.inventory.fields["privacy_requests.request_id"].keep.until(today)
+    proof = erasure.Rule("proof", "it must be shown what was answered", asked)
+    return rules | {"privacy_requests": proof}
 
 
 def _terms(shop: Shop, connection: sa.Connection, plan: erasure.Plan) -> set[bytes]:
-    """Return the tokens of the rows that go, and what they hold, to search the files for."""
+    """Return the tokens that go, with rows or out of them, and what they hold, to search for."""
     terms: set[bytes] = set()
-    for name, keys in plan.going.items():
+    for name, keys in (*plan.going.items(), *plan.emptied.items()):
         table = shop.tables.tables[name]
         sealed = shop.sealed_columns(name)
         found = rows.find(connection, table, {next(iter(table.primary_key)).name: keys})
@@ -199,4 +236,5 @@ def expire(
             acting=lambda c: history.acting(c, actor, now=now),
             also=also,
         )
+    Home(shop.folder).forget_base()
     return Expired(done, emptied, trimmed)

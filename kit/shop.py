@@ -51,6 +51,7 @@ FOLDERS = ("backups", "requests", "reports", "records")
 STAND_INS = "pseudonyms:imports"  # makes ids of customers whom a till knows by e-mail only
 INDEX_KINDS = {"email": "e-mail", "phone": "phone", "name": "name", "last_name": "name"}
 SEALED = ("seal", "seal and index")
+TELLING = {"payments": ("card_last4",)}  # in the clear, and yet of one person
 CUSTOMERS = "customers"
 NAMES = ("last_name", "first_name", "name")
 EXTENSION = ";ext="  # stands behind a telephone number that has one; it is found without
