@@ -42,6 +42,8 @@ ABOUT = {  # what is told first, if it is there, in this order: key to words
     "contact": "Questions and complaints",
 }
 
+WIDEST = 6  # columns that can be read beside each other; more become cards
+
 CSS = """
 :root{color-scheme:light;--ink:#1b1b1b;--soft:#4a4a4a;--line:#c9c9c9;--band:#f3f1ec;--mark:#0b4f6c}
 *{box-sizing:border-box}
@@ -65,18 +67,26 @@ caption{text-align:left;color:var(--soft);padding-bottom:.25rem}
 th,td{text-align:left;vertical-align:top;padding:.35rem .5rem;border-bottom:1px solid var(--line)}
 thead th{background:var(--band)}
 .cite{color:var(--soft);font-size:.9rem}
-.label{display:none}
+.label{display:none;color:var(--soft)}
+.label::after{content:": "}
+dd ul{margin:0}
 footer{color:var(--soft);padding-bottom:3rem;font-size:.95rem}
+table.cards,table.cards :is(caption,tbody){display:block}
+table.cards thead{position:absolute;clip-path:inset(50%);height:1px;width:1px;overflow:hidden}
+table.cards tr{display:grid;grid-template-columns:repeat(auto-fill,minmax(14rem,1fr));
+border:1px solid var(--line);border-radius:.4rem;margin-bottom:.75rem;padding:.25rem 0}
+table.cards td{display:block;border:0;padding:.15rem .6rem}
+table.cards td.empty{display:none}
+table.cards .label{display:inline}
 @media (max-width:40rem){
 dl.facts{display:block}
 dl.facts dd{margin-bottom:.5rem}
-table,tbody,tr,td{display:block;width:100%}
+table,caption,tbody,tr,td{display:block;width:100%}
 thead{position:absolute;clip-path:inset(50%);height:1px;width:1px;overflow:hidden}
 tr{border:1px solid var(--line);border-radius:.4rem;margin-bottom:.75rem;padding:.25rem 0}
 td{border:0;padding:.15rem .6rem}
-.label{display:inline;color:var(--soft)}
-.label::after{content:": "}
 td.empty{display:none}
+.label{display:inline}
 }
 @media print{
 body{font-size:10.5pt}nav{display:none}h2{break-after:avoid}tr,dl.facts div{break-inside:avoid}
@@ -164,7 +174,8 @@ you can read it.</p>
 {%- endfor %}
 </dl>
 {%- else %}
-<table role="table" aria-labelledby="s{{ loop.index }}">
+<table role="table"{% if one.whats | length > widest %} class="cards"{% endif %} \
+aria-labelledby="s{{ loop.index }}">
 <caption>{{ "{:,}".format(one.rows | length) }} entries</caption>
 <thead role="rowgroup"><tr role="row">
 {%- for what in one.whats %}<th role="columnheader" scope="col"><bdi>{{ what }}</bdi></th>\
@@ -232,7 +243,7 @@ def render(told: Mapping[str, Any], *, lang: str = "en") -> str:
     about = told.get("about", {})
     facts = [(words, about[key]) for key, words in ABOUT.items() if about.get(key)]
     try:
-        return _TEMPLATE.render(**given, policy=POLICY, facts=facts, lang=lang)
+        return _TEMPLATE.render(**given, policy=POLICY, facts=facts, lang=lang, widest=WIDEST)
     except jinja2.UndefinedError as error:
         missing = str(error.message).rpartition("'")[0].rpartition("'")[2]  # the name of a key
     raise PageError(f"the page needs {missing}; hand it over")
