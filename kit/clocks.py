@@ -308,7 +308,7 @@ def _deadline(rule: Rule, used: _Counted, *, extra: int) -> Deadline:
         none,
         state="computed",
         **{"due": due, "send_by": send_by, "latest": latest, "start": start},
-        strict=tuple(sorted(strict)),
+        strict=tuple(sorted(set(strict))),
         doubts=tuple(doubts),
         extended=bool(extra),
         counted=used,
