@@ -130,18 +130,11 @@ class Exposure(Protocol):
     def why(self) -> str: ...  # noqa: D102
     @property
     def everybody(self) -> int | None: ...  # noqa: D102
+    @property
+    def taken(self) -> tuple[str, ...]: ...  # noqa: D102
 
     def enough(self, only_if: Mapping[str, Any], /) -> tuple[bool | None, str]:
         """Hold a number of people that a rule counts from against how many there are."""
-
-
-class Hold(Protocol):
-    """The police ask you to wait."""
-
-    @property
-    def in_writing(self) -> bool: ...  # noqa: D102
-    @property
-    def until(self) -> date | None: ...  # noqa: D102
 
 
 class RiskTest(Protocol):
@@ -167,14 +160,15 @@ class Incident(Protocol):
     @property
     def places(self) -> frozenset[str]: ...  # noqa: D102
     @property
-    def hold(self) -> Hold | None: ...  # noqa: D102
-    @property
     def no_harm(self) -> RiskTest | None: ...  # noqa: D102
 
     def exposure(
         self, places: Collection[str], law: Mapping[str, Any], listed: Mapping[str, Any] | None, /
     ) -> Exposure:
         """Tell whether listed data of people who live there could be read."""
+
+    def held_back(self, due: When, may_wait: bool, /) -> tuple[When | None, str]:
+        """Return the day after what the police asked for, or None if they named none, and why."""
 
 
 AnyRule: TypeAlias = Any  # a `Rule` of the caller's own class, which its counter takes back
@@ -196,6 +190,7 @@ class Finding:
             reading, `floor` the earliest possible day where nothing can be counted.
         task: What a person has to do or find out.
         doubts: To be shown beside it.
+        taken: Every element of these people that could be read.
     """
 
     verdict: str
@@ -213,6 +208,7 @@ class Finding:
     floor: When | None = None
     task: str = ""
     doubts: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -347,7 +343,7 @@ class _Asked:
         if not row.usable:
             verdict, reasons = UNKNOWN, [*reasons, "nobody has confirmed this rule"]
         found = self._found(verdict, place, row, "; ".join(reasons), taken.everybody)
-        return self._dated(found, row, law)
+        return self._dated(replace(found, taken=taken.taken), row, law)
 
     def _dated(self, found: Finding, row: Rule, law: Mapping[str, Any]) -> Finding:
         if not row.clock:
@@ -356,8 +352,16 @@ class _Asked:
         found = replace(found, doubts=tuple(dict.fromkeys((*row.doubts, *due.doubts))))
         if due.state != "computed":
             return replace(found, when=due.why, floor=due.floor, task=due.task)
-        dated = replace(found, due=due.due, send_by=due.send_by, latest=due.latest)
-        return _on_hold(dated, self.incident.hold, law) if self.incident.hold else dated
+        found = replace(found, due=due.due, send_by=due.send_by, latest=due.latest)
+        if due.due is None:
+            return found
+        day, why = self.incident.held_back(due.due, bool(law.get("hold")))
+        if why:
+            found = replace(found, doubts=(*found.doubts, why))
+        if day is None:
+            floor = due.send_by or due.due
+            return replace(found, when=why, due=None, send_by=None, latest=None, floor=floor)
+        return found if day == due.due else replace(found, due=day, send_by=day, latest=day)
 
     def _written(
         self, place: str, people: Rule | None, found: Sequence[Finding]
@@ -383,13 +387,14 @@ class _Asked:
     def _nothing_known(self, place: str) -> Finding:
         nothing: Mapping[str, Any] = {"combinations": ()}
         lives = self.incident.exposure(self.places[place], {"encrypted": "ignored"}, nothing)
-        none = Finding(UNKNOWN, place, "", "", persons=lives.everybody)
+        none = Finding(UNKNOWN, place, "", "", persons=lives.everybody, taken=lives.taken)
         if lives.everybody == 0:
             return replace(none, verdict=NO_DUTY, reason="no duty, because nobody lives there")
         why, task = "nobody knows where these people live", "find out where they live"
         if place != NOWHERE:
             why = f"no rule for {place} is among the rules; there may well be one"
             task = f"ask a lawyer about {place} at once"
+            none = replace(none, recipient="people", who=WHO["people"])
         none = replace(none, reason=why, task=task)
         row = self._fact(OTHERS) if place.startswith("US-") else None
         if row is None:
@@ -437,19 +442,3 @@ def _ordered(one: Finding, row: Rule, told: Finding | None) -> Finding:
         return one
     day = told.send_by or told.due
     return replace(one, when=f"{one.when} (they are to be told by {day})") if day else one
-
-
-def _on_hold(one: Finding, hold: Hold, law: Mapping[str, Any]) -> Finding:
-    """Move a date where the police asked in writing, and the rule says that they may."""
-    why = "" if law.get("hold") else "this rule, as read, says nothing about one"
-    if why := why if hold.in_writing else "it is not in writing":
-        return replace(one, doubts=(*one.doubts, f"the police hold moves no date: {why}"))
-    if hold.until is None:
-        none = replace(one, due=None, send_by=None, latest=None, floor=one.send_by or one.due)
-        task = "ask the police to name an end, in writing"
-        return replace(none, when="on hold for the police; no end was named", task=task)
-    day = one.due.date() if isinstance(one.due, datetime) else one.due
-    if day is None or hold.until <= day:
-        return one
-    moved = replace(one, due=hold.until, send_by=hold.until, latest=hold.until)
-    return replace(moved, doubts=(*one.doubts, f"moved from {day} by the written police hold"))

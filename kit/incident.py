@@ -148,6 +148,7 @@ class Exposure:
         least: How many people at least have data that count; data sets may hold the same people.
         most: At most; None if nobody knows.
         everybody: How many live there, as `most`, whatever their data.
+        taken: Every element of them that could be read.
     """
 
     answer: str
@@ -155,6 +156,7 @@ class Exposure:
     least: int
     most: int | None
     everybody: int | None
+    taken: tuple[str, ...]
 
     def enough(self, only_if: Mapping[str, Any]) -> tuple[bool | None, str]:
         """Hold a number of people that a rule counts from against how many there are.
@@ -240,6 +242,29 @@ class Incident:
         """Everywhere that affected people live."""
         return frozenset(place for data in self.data for place in data.persons)
 
+    def held_back(self, due: date | datetime, may_wait: bool) -> tuple[date | datetime | None, str]:
+        """Move a date that the police asked you to wait with.
+
+        Args:
+            due: The date; it stands if they did not ask in writing.
+            may_wait: Whether the rule says that it can wait for the police.
+
+        Returns:
+            The date, or None if they named no end; and what was done, "" if they asked nothing.
+        """
+        if self.hold is None:
+            return due, ""
+        if not self.hold.in_writing:
+            return due, "the police hold moves no date: it is not in writing"
+        if not may_wait:
+            return due, "the police hold moves no date: this rule, as read, has no word about it"
+        if self.hold.until is None:
+            return None, "on hold for the police; ask them to name an end, in writing"
+        day = due.date() if isinstance(due, datetime) else due
+        if self.hold.until <= day:
+            return due, ""
+        return self.hold.until, f"moved from {day} by the written police hold"
+
     def exposure(
         self,
         places: Collection[str],
@@ -269,7 +294,8 @@ class Incident:
                 told = [(n, UNKNOWN, why) for _, n in affected]
         counting = [n for n, one, _ in told if one != NO]
         least = max((n or 0 for n in counting), default=0)
-        return Exposure(answer, why, least, _most(counting), everybody)
+        taken = {one for data, _ in affected if not data.key_safe for one in data.elements}
+        return Exposure(answer, why, least, _most(counting), everybody, tuple(sorted(taken)))
 
 
 def matches(elements: Collection[str], listed: Mapping[str, Any] | None) -> tuple[bool | None, str]:
