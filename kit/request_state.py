@@ -21,8 +21,7 @@ check what is to happen next and return the ``detail`` to be written::
     answered      nature, sent, basis        basis: why a part was refused
     handed_over   -                          the customer has it
     denied        reason, basis
-    revoked       -                          the customer took it back
-    expired       -                          or never went on with it
+    revoked, expired   -                     taken back, or never gone on with
 
 Statuses and reasons are those of the Data Rights Protocol. It says *what* was asked and answered,
 never who asked: the subject is a keyed hash, and a text with an e-mail address or a telephone
@@ -47,6 +46,7 @@ REASONS = (
     *("outside_jurisdiction", "too_many_requests", "other"),
 )
 OVER = ("fulfilled", "denied", "revoked", "expired")
+COUNTED = ("open", "in_progress", "fulfilled")
 VERIFY = "need_user_verification"
 TELLS_WHO = re.compile(r"@|(?:\d[\s().-]{0,2}){7}")  # an e-mail address, or a telephone number
 LONGEST_TEXT = 400  # characters; what is longer is a letter, of which the hash is kept
@@ -94,7 +94,7 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Vendor:
-    """A company that was told. `receipt` is the SHA-256 of its answer, empty while it is open."""
+    """A company that was told. `receipt`: the SHA-256 of its answer, empty while it is open."""
 
     name: str
     told_at: datetime
@@ -115,6 +115,7 @@ class Request:
     regime: str  # key of a law, or voluntary
     subject: str = ""
     agent: str = ""
+    found_by: tuple[str, ...] = ()  # what found the record proves nothing later on
     earlier: int = 0  # others by the same customer in the time before
     deadlines: tuple[Deadline, ...] = ()
     status: str = "open"
@@ -149,7 +150,7 @@ class Request:
         return next((one for one in reversed(self.deadlines) if one.duty == duty), None)
 
     def record(self) -> dict[str, Any]:
-        """Return what is kept of it, fit for JSON; the first six are asked for by law."""
+        """Return what is kept of it, fit for JSON; the law asks for the first six."""
         return {
             "date_of_request": self.received.isoformat(),
             "nature_of_request": list(self.kinds),
@@ -174,6 +175,7 @@ def receive(
     deadlines: Iterable[Deadline] = (),
     subject: str = "",
     agent: str = "",
+    found_by: Iterable[str] = (),
     earlier: int = 0,
     now: datetime,
 ) -> Detail:
@@ -188,6 +190,7 @@ def receive(
         deadlines: As computed now, each with its rule's id.
         subject: A keyed hash of the customer's number; empty if nobody was found.
         agent: A word for somebody who asks on the customer's behalf.
+        found_by: Columns that found the record, such as ``email``; no values.
         earlier: What `count_earlier` says.
         now: The time, with its zone.
     """
@@ -201,6 +204,7 @@ def receive(
         "regime": _said(regime),
         "subject": subject and _hash(subject),
         "agent": _maybe(agent),
+        "found_by": [_said(column) for column in found_by],
         "earlier": earlier,
         "deadlines": [_written(one) for one in deadlines],
     }
@@ -219,8 +223,7 @@ def follow(request: Request, event: str, **detail: Any) -> Detail:
         BadEvent: A detail is missing, unknown or not allowed.
         NotNow: The request is over, and this would change that; or it is not so far yet.
     """
-    if event not in EVENTS:
-        raise BadEvent(f"an event is one of: {', '.join(EVENTS)}")
+    _one_of(*EVENTS)(event)
     if odd := sorted(set(EVENTS[event]) ^ set(detail)):
         wanted = ", ".join(EVENTS[event]) or "nothing"
         raise BadEvent(f"{event} says {wanted}; it lacks {odd[0]}, or that is too much")
@@ -258,10 +261,10 @@ def extend(
         NotNow: It was extended before, is over, or has no date that could be extended.
     """
     first = request.deadline(deadline.duty)
-    if request.over:
-        raise NotNow(f"the request is {request.status}; there is nothing to extend")
-    if request.extension:
-        raise NotNow("it was extended once, and may not be again; answer by the date that stands")
+    if request.over or request.extension:
+        raise NotNow(
+            "it is over, or was extended once; it may not be extended, and its date stands"
+        )
     if first is None or first.due is None or deadline.due is None:
         raise NotNow("there is no computed date that could be extended; settle that first")
     at = _utc(noticed)
@@ -274,8 +277,7 @@ def extend(
 
 def fold(events: Iterable[Mapping[str, Any]]) -> Request:
     """Return what holds for one request after its events."""
-    found = fold_all(events)
-    if not found:
+    if not (found := fold_all(events)):
         raise NoSuchRequest("no such request; the list of requests shows the numbers")
     if len(found) > 1:
         raise BadEvent("events of several requests; use fold_all")
@@ -302,16 +304,17 @@ def count_earlier(
 ) -> int:
     """Count what a customer asked of the same kinds in the months before; refused ones do not."""
     wanted, since = set(kinds), _later(_utc(at).date(), -months)
-    counted = [one for one in requests if one.status in ("open", "in_progress", "fulfilled")]
-    theirs = [one for one in counted if subject and one.subject == subject]
-    late = [one for one in theirs if one.received.date() > since]
-    return sum(bool(wanted & {*one.kinds, *one.reassessed_from}) for one in late)
+    return sum(
+        one.received.date() > since and bool(wanted & {*one.kinds, *one.reassessed_from})
+        for one in requests
+        if subject and one.subject == subject and one.status in COUNTED
+    )
 
 
 def outlived(requests: Iterable[Request], *, months: int, zone: tzinfo, now: datetime) -> list[str]:
-    """Return the requests answered so many months ago that their record need no longer be kept.
+    """Return the requests answered so long ago that no record of them need be kept any more.
 
-    One for which a company has still to confirm stays until it has.
+    One for which a company has still to confirm stays.
     """
     if months < 1:
         raise BadEvent("months must be 1 or more; take them from the rule")
@@ -356,9 +359,9 @@ def _kinds(found: Iterable[str]) -> list[str]:
 
 def _one_of(*words: str) -> Callable[[Any], Any]:
     def check(word: object) -> object:
-        if word in words:
-            return word
-        raise BadEvent(f"must be one of: {', '.join(words)}")
+        if word not in words:
+            raise BadEvent(f"must be one of: {', '.join(words)}")
+        return word
 
     return check
 
@@ -381,7 +384,7 @@ EVENTS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
 
 def _received(request_id: str, detail: dict[str, Any]) -> Request:
     detail["received"] = datetime.fromisoformat(detail["received"])
-    detail["kinds"] = tuple(detail["kinds"])
+    detail |= {name: tuple(detail[name]) for name in ("kinds", "found_by")}
     detail["deadlines"] = tuple(_deadline(one) for one in detail["deadlines"])
     return Request(request_id, **detail)
 

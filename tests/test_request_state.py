@@ -137,7 +137,7 @@ def test_an_extension_in_time_moves_the_date_once():
     assert told.now.deadline("respond") == SECOND
     assert told.now.extension == "many requests"
     assert FIRST in told.now.deadlines
-    with pytest.raises(NotNow, match="extended once"):
+    with pytest.raises(NotNow, match="was extended once"):
         extend(told.now, SECOND, noticed=NOW, **given)
 
 
