@@ -203,7 +203,7 @@ def receive(
         "jurisdiction": _said(jurisdiction),
         "regime": _said(regime),
         "subject": subject and _hash(subject),
-        "agent": _maybe(agent),
+        "agent": agent and _said(agent),
         "found_by": [_said(column) for column in found_by],
         "earlier": earlier,
         "deadlines": [_written(one) for one in deadlines],
@@ -336,10 +336,6 @@ def _said(text: object) -> str:
     return text.strip()
 
 
-def _maybe(text: object) -> str:
-    return _said(text) if text else ""
-
-
 def _hash(text: object) -> str:
     if not isinstance(text, str) or not SHA256.fullmatch(text):
         raise BadEvent("a SHA-256 is 64 hex digits, small letters")
@@ -374,7 +370,7 @@ EVENTS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     "noticed": {"what": _said},
     "told": {"vendor": _said, "message": _hash, "chase_on": date.isoformat},
     "confirmed": {"vendor": _said, "receipt": _hash},
-    "answered": {"nature": _said, "sent": _named, "basis": _maybe},
+    "answered": {"nature": _said, "sent": _named, "basis": lambda text: text and _said(text)},
     "handed_over": {},
     "denied": {"reason": _one_of(*REASONS), "basis": _said},
     "revoked": {},
