@@ -261,6 +261,8 @@ class _Place:
         """Look for a row in all files."""
         for path in sorted([*folder.glob("*.toml"), *folder.glob("obsolete/*.toml")]):
             text = path.read_text(encoding="utf-8")
+            if id_ not in text:  # reading 64 files as TOML takes 40 ms, as text 2 ms
+                continue
             rows = tomllib.loads(text).get("row", [])
             for number, row in enumerate(rows):
                 if row.get("id") == id_:
