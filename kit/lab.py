@@ -16,18 +16,23 @@ check and extension manager are the three parts that ask the network.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
+import signal
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 PORT = 8888  # Jupyter's usual one; the next free one is taken if it is in use
 PORT_TRIES = 50
 TOKEN_BYTES = 24  # 192 bits, as long as Jupyter's own
+STOP_S = 15  # seconds to end in order; Jupyter gives a kernel 5
 LESSON = "notebooks/00_take_stock.ipynb"
 SETTINGS = {  # files below .kit/jupyter
     "labconfig/page_config.json": {
@@ -114,7 +119,6 @@ def serve(
     config.LabApp.extension_manager = "readonly"
     config.LabApp.news_url = None
     config.ServerApp.allow_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    config.ServerApp.answer_yes = True  # one Ctrl+C stops it
     config.ServerApp.ip = "127.0.0.1"
     config.ServerApp.open_browser = False  # `_browse` does it
     config.ServerApp.port = port or PORT
@@ -136,9 +140,43 @@ def serve(
 
     server.io_loop.add_callback(announce)  # behind Jupyter's own, which opens the port
     try:
-        server.start()
+        with _one_ctrl_c_stops(server):
+            server.start()
     finally:
         page.unlink(missing_ok=True)
+        _let_go(server.io_loop.asyncio_loop)
+
+
+@contextmanager
+def _one_ctrl_c_stops(server: Any) -> Iterator[None]:
+    """Have Ctrl+C end the kernels and the server in order; a second one, or time, ends it at once.
+
+    Jupyter asks "are you sure" on a terminal, and elsewhere leaves its kernels to find out.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield  # it runs in the background, where Ctrl+C is not meant for it
+        return
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        loop = server.io_loop
+        loop.asyncio_loop.call_soon_threadsafe(loop.call_later, STOP_S, loop.stop)
+        server.stop(from_signal=True)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _let_go(loop: asyncio.AbstractEventLoop) -> None:
+    """End what is still being answered: else its threads wait for more, and Python for them."""
+    if tasks := asyncio.all_tasks(loop):
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(tasks, timeout=STOP_S))
 
 
 def _say(line: str) -> None:

@@ -10,9 +10,10 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import nbformat
 import pytest
@@ -119,6 +120,66 @@ def test_the_browser_is_not_handed_the_token(folder, tmp_path):
         assert stat.S_IMODE(page.stat().st_mode) == 0o600
         stop(process)
     assert not page.exists()
+
+
+def keep_asking(address, ended):
+    """Load a lesson again and again, as a browser with many tabs does."""
+    while not ended.is_set():
+        with suppress(OSError):
+            ask(address)
+
+
+def kernels(address, **more):
+    """Ask for the kernels that run, or start one."""
+    home, token = address.partition("/lab")[0], address.rpartition("?")[2]
+    request = urllib.request.Request(f"{home}/api/kernels?{token}", **more)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no Ctrl+C for one process")
+def test_ctrl_c_stops_it_in_the_middle_of_the_work(folder):
+    """Files are being read and a kernel computes: it stops at once, and the kernel with it."""
+    ended = threading.Event()
+    with served(folder, open_browser=False) as (process, address):
+        kernel = kernels(address, data=b"{}", method="POST")
+        lesson = address.replace("/lab/tree/", "/api/contents/")
+        asking = [
+            threading.Thread(target=keep_asking, args=(lesson, ended), daemon=True)
+            for _ in range(4)
+        ]
+        for thread in asking:
+            thread.start()
+        for _ in range(30):
+            assert ask(lesson)[0] == 200
+        children = children_of(process.pid)
+
+        assert kernel["id"] in [one["id"] for one in kernels(address)]
+        assert stop(process) == 0
+        assert len(children) >= 1
+        assert [pid for pid in children if alive(pid)] == []
+        ended.set()
+        for thread in asking:
+            thread.join()
+
+
+def children_of(pid):
+    """Return the processes that a process has started."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="],  # noqa: S607
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    pairs = (line.split() for line in listed.splitlines())
+    return [int(child) for child, parent in pairs if int(parent) == pid]
+
+
+def alive(pid):
+    """Tell whether a process is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_taken_port_is_said_to_be_taken(folder):
