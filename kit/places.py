@@ -5,13 +5,10 @@ Copy: ``kit copy places --into DIR``, or take this file as it is.
 Needs: Python 3.11, fsspec. For s3:// also s3fs.
 Data: none.
 
-A place is flat, and only added to: a name that is taken is never written again. What was put is
-read back and compared before it counts. In a folder and over SFTP it lies under
-``.NAME.8 hex digits.part`` until then, in a folder also safe from a power cut; an object store
-shows a file only when it is whole. What fails is tried once more, on a new connection.
-
-A folder is not made here: where a USB disk is missing, its backups would land on the computer
-itself.
+A place is flat, and only added to: a name that is taken is not written again. What was put is
+read back and compared. In a folder and over SFTP it lies under ``.NAME.8 hex digits.part`` until
+then; an object store shows only whole files. What fails is tried once more, on a new connection.
+A folder is not made: where a USB disk is missing, backups would land on the computer itself.
 
 Give the till's key for an S3 bucket the rights GetObject, PutObject and ListBucket only: a virus
 that steals it deletes nothing. The key that removes old backups needs ListBucketVersions and
@@ -39,12 +36,12 @@ T = TypeVar("T")
 Progress = Callable[[int, int], None]
 Connect = Callable[[str, Mapping[str, Any]], tuple[Any, str]]
 
+SILENT: Progress = lambda done, total: None  # noqa: E731
+
 PIECE = 8 << 20  # bytes moved at once
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 PART = re.compile(rf"\.{NAME.pattern}\.[0-9a-f]{{8}}\.part", re.ASCII)
-BACKUP = re.compile(
-    r"((\d{6})-(\d{8}T\d{6}Z)-(?:full|diff))\.(?:\S+\.age|manifest\.json)", re.ASCII
-)
+BACKUP = re.compile(r"((\d{6})-(\d{8}T\d{6}Z)-(?:full|diff))\.(?:\S+age|manifest\.json)", re.A)
 DAY = timedelta(days=1)
 SHOWN_WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "az", "oss"}  # no file is seen in part there
 NETWORK = "check the network, the address and the credentials"
@@ -90,15 +87,7 @@ class NoRoom(PlaceError):
 
 
 class Locked(PlaceError):
-    """The store refuses to let a file go. `until` says how long, if it tells."""
-
-    def __init__(self, message: str, *, until: datetime | None = None) -> None:
-        super().__init__(message)
-        self.until = until
-
-
-def SILENT(done: int, total: int) -> None:
-    """Show no progress."""
+    """The store refuses to let a file go; `LOCK_TEXT` says why."""
 
 
 @dataclass(frozen=True)
@@ -124,23 +113,18 @@ class Place:
         """Name a place; nothing is opened yet.
 
         Args:
-            address: A folder, ``s3://bucket/prefix``, ``sftp://user@host/folder``, or another
-                address that fsspec knows.
+            address: A folder, ``s3://bucket/prefix``, ``sftp://user@host/folder`` or the like.
             options: Handed on, such as ``key`` and ``secret`` of an S3 bucket.
             sftp: Connects to an SFTP server (`connect` of sftp.py), as fsspec trusts any server.
             pause: Waits for some seconds before something is tried again.
-
-        Raises:
-            PlaceError: It is no address.
         """
         text = str(address)
         scheme, found, rest = text.partition("://")
         self._scheme = scheme.lower() if found else "file"
-        if not text or "::" in text or self._scheme in ("http", "https"):
-            raise PlaceError("not a place for backups; give a folder, s3://… or sftp://…")
         self._sftp = sftp if self._scheme == "sftp" else None
-        if self._scheme in ("sftp", "ssh") and not self._sftp:
-            raise PlaceError("an SFTP server is named sftp://… and needs sftp= to connect to it")
+        strange = self._scheme in ("http", "https", "ssh", *(() if self._sftp else ("sftp",)))
+        if not text or "::" in text or strange:
+            raise PlaceError("no place for backups; give a folder, s3://… or, with sftp=, sftp://…")
         self._address, self._options, self._pause = text, dict(options or {}), pause
         self._folder, self._whole = self._scheme == "file", self._scheme in SHOWN_WHOLE
         self._open: tuple[Any, str] | None = None
@@ -160,11 +144,10 @@ class Place:
         If the same file is there already, all is done.
 
         Args:
-            source: The file.
+            source: Any file.
             name: Letters, digits, dots, hyphens and underscores.
             sha256: Its hash in hex.
-            progress: Called with the bytes done and their sum, which is twice the size: once
-                there and once back. It starts anew if something is tried again.
+            progress: Called with the bytes done and their sum, twice the size: there and back.
 
         Raises:
             Taken: There is another file of that name.
@@ -179,8 +162,8 @@ class Place:
 
     def put_bytes(self, data: bytes, name: str, *, replace: bool = False) -> None:
         """Put a small file; *replace* lets it take the place of another. Raises as `put`."""
-        digest = hashlib.sha256(data).hexdigest()
-        self._put(_Load(data, name, len(data), digest), replace=replace)
+        load = _Load(data, name, len(data), hashlib.sha256(data).hexdigest())
+        self._put(load, replace=replace)
 
     def get(
         self, name: str, target: Path, *, size: int | None = None, progress: Progress = SILENT
@@ -188,7 +171,7 @@ class Place:
         """Copy a file from there; *target* appears when it is complete, for its owner only.
 
         Args:
-            name: The file.
+            name: As in `names`.
             target: Its new name on this computer, which must be free.
             size: What it should have, in bytes.
             progress: Called with the bytes done and their sum.
@@ -202,36 +185,20 @@ class Place:
         self._twice(lambda: self._get(name, target, size, progress))
 
     def read(self, name: str, *, most: int) -> bytes:
-        """Return a small file.
-
-        Raises:
-            Damaged: It has more than *most* bytes.
-            NotThere, Unreachable: It cannot be read.
-        """
-
-        def work() -> bytes:
-            if (size := self._expect(name)) > most:
-                raise Damaged(f"{name} has over {most} bytes in {self.label}; it cannot be ours")
-            return b"".join(piece for piece, _ in self._pieces(name, size))
-
-        return self._twice(work)
+        """Return a small file; `Damaged` if it has more than *most* bytes. Else raises as `get`."""
+        size = self._twice(lambda: self._expect(name))
+        if size > most:
+            raise Damaged(f"{name} has over {most} bytes in {self.label}; it cannot be ours")
+        return self._twice(lambda: b"".join(piece for piece, _ in self._pieces(name, size)))
 
     def remove(self, name: str) -> None:
-        """Delete a file, in a bucket that keeps versions with all of them.
-
-        Raises:
-            Locked: The store refuses; `LOCK_TEXT` explains it.
-            NotThere, Unreachable: It cannot be removed.
-        """
+        """Delete a file, with all versions that a bucket keeps; `Locked` if it may not go."""
         self._expect(name)
         with self._told():
             try:
                 self._remove(name)
             except PermissionError:
-                until = self._locked_until(name)
-                say = f"until {until:%Y-%m-%d %H:%M} UTC" if until else "for now"
-                message = f"{self.label} does not let {name} go {say}: {LOCK_TEXT}"
-                raise Locked(message, until=until) from None
+                raise Locked(f"{self.label} does not let {name} go: {LOCK_TEXT}") from None
 
     def sweep(self, now: datetime) -> list[str]:
         """Delete what an interrupted run left there over a day ago, and return the names.
@@ -245,10 +212,9 @@ class Place:
         old = [name for name, at in listed if PART.fullmatch(name) and at and at < now - DAY]
         ours = [found for name, _ in listed if (found := BACKUP.fullmatch(name))]
         told = {found[1]: found[2] for found in ours if found[0].endswith(".json")}
-        for found in ours:
-            at = datetime.strptime(found[3] + "+0000", "%Y%m%dT%H%M%SZ%z")
-            if at < now - DAY and found[1] not in told and found[2] in told.values():
-                old.append(found[0])
+        early = f"{now.astimezone(UTC) - DAY:%Y%m%dT%H%M%SZ}"
+        lone = [found for found in ours if found[1] not in told and found[3] < early]
+        old += [found[0] for found in lone if found[2] in told.values()]
         gone = []
         for name in old:
             with suppress(Locked, NotThere):
@@ -269,20 +235,17 @@ class Place:
         self.close()
 
     def _put(self, load: _Load, *, replace: bool = False) -> None:
-        name = load.name
-        if not NAME.fullmatch(name):
-            raise PlaceError("a name there has letters, digits, dots, hyphens and underscores only")
-        if self._twice(lambda: self._size(name)) is not None:
-            if self._twice(lambda: self._same(name, load)):
+        if self._twice(lambda: self._size(load.name)) is not None:
+            if self._twice(lambda: self._same(load.name, load)):
                 return
             if not replace:
-                raise Taken(f"{self.label} has another {name}; nothing was changed")
+                raise Taken(f"{self.label} has another {load.name}; nothing was changed")
         try:
             self._twice(lambda: self._arrive(load))
         except Damaged:
             if self._whole:
                 with suppress(PlaceError):
-                    self.remove(name)
+                    self.remove(load.name)
             raise
 
     def _arrive(self, load: _Load) -> None:
@@ -291,10 +254,8 @@ class Place:
         try:
             with self._told():
                 self._send(load, part)
-            if not self._same(part, load):
-                say = f"did not arrive in {self.label} as it was sent; try again"
-                raise Damaged(f"{load.name} {say}")
-            with self._told():
+                if not self._same(part, load):
+                    raise Damaged(f"{load.name} arrived altered in {self.label}; try again")
                 if not self._whole:
                     self._rename(part, load.name)
         except BaseException:
@@ -342,22 +303,10 @@ class Place:
             return
         # Without a version's number S3 only hides the file, and a lock would not be noticed.
         bucket, key, _ = fs.split_path(f"{root}/{name}")
-        for _ in range(10):  # pages of a thousand versions
-            found = fs.call_s3("list_object_versions", Bucket=bucket, Prefix=key)
-            listed = [*found.get("Versions", []), *found.get("DeleteMarkers", [])]
-            for one in (mine := [one for one in listed if one["Key"] == key]):
+        found = fs.call_s3("list_object_versions", Bucket=bucket, Prefix=key)
+        for one in (*found.get("Versions", ()), *found.get("DeleteMarkers", ())):
+            if one["Key"] == key:
                 fs.call_s3("delete_object", Bucket=bucket, Key=key, VersionId=one["VersionId"])
-            if not mine:
-                return
-
-    def _locked_until(self, name: str) -> datetime | None:
-        until: datetime | None = None
-        with suppress(Exception):  # it only makes the message better
-            fs, root = self._fs()
-            bucket, key, _ = fs.split_path(f"{root}/{name}")
-            told = fs.call_s3("get_object_retention", Bucket=bucket, Key=key)
-            until = told["Retention"]["RetainUntilDate"].astimezone(UTC)
-        return until
 
     def _get(self, name: str, target: Path, size: int | None, progress: Progress) -> None:
         total = self._expect(name)
@@ -389,6 +338,8 @@ class Place:
             return [(one["name"].rpartition("/")[2], _changed(one)) for one in files]
 
     def _size(self, name: str) -> int | None:
+        if not (NAME.fullmatch(name) or PART.fullmatch(name)):
+            raise PlaceError("a name there has letters, digits, dots, hyphens and underscores only")
         with self._told():
             fs, root = self._fs()
             fs.invalidate_cache()
@@ -400,8 +351,7 @@ class Place:
 
     def _expect(self, name: str) -> int:
         if (size := self._size(name)) is None:
-            say = "look in another place where backups are kept"
-            raise NotThere(f"{self.label} has no {name}; {say}")
+            raise NotThere(f"{self.label} has no {name}; look where else backups are kept")
         return size
 
     def _same(self, name: str, load: _Load) -> bool:
@@ -454,8 +404,7 @@ class Place:
             say = f"install customer-data-kit[{self._scheme}] and try again"
             raise PlaceError(f"{self.label} needs a package that is not here; {say}") from None
         except FileNotFoundError:
-            say = "plug in the disk, or make the folder or bucket, then try again"
-            raise NotThere(f"{self.label} is not there; {say}") from None
+            raise NotThere(f"{self.label} is not there; plug it in, or make it first") from None
         except Exception as problem:
             raise _ours(problem, self.label, STEPS.get(self._scheme, NETWORK)) from None
 
@@ -497,5 +446,5 @@ def _local(path: Path) -> Iterator[None]:
 
 
 def _changed(found: Mapping[str, Any]) -> datetime | None:
-    at = found.get("mtime") or found.get("LastModified") or found.get("created")
+    at = found.get("mtime", found.get("LastModified", found.get("created")))
     return datetime.fromtimestamp(at, UTC) if isinstance(at, int | float) else at
