@@ -63,6 +63,8 @@ SAFE = "encrypted and key not exposed"
 NOT_LISTED = "the data hold no combination that this law lists"
 NOT_READ = "this law's list of data was not read"
 
+PLAIN = {"str": str, "bool": bool, "int": int}  # annotation to the only type that will do
+
 Made = TypeVar("Made")
 
 
@@ -126,6 +128,10 @@ class Hold:
     agency: str
     in_writing: bool
     until: date | None = None  # None: no end was named
+
+    def __post_init__(self) -> None:
+        if isinstance(self.until, datetime):  # which is a date, but not comparable with one
+            raise BadIncident("hold.until is a day, such as 2026-12-20")
 
 
 @dataclass(frozen=True)
@@ -359,16 +365,15 @@ def read(text: str) -> Incident:
     if "hold" in said:
         said["hold"] = _made(Hold, said["hold"], "hold")
     if "no_harm" in said:
-        told = dict(said["no_harm"])
-        told["places"] = frozenset(told.get("places", ()))
-        said["no_harm"] = _made(Determination, told, "no_harm")
+        said["no_harm"] = _made(Determination, _with_set(said["no_harm"], "places"), "no_harm")
     return _made(Incident, said, "the incident")
 
 
 def _data_set(said: Mapping[str, Any]) -> DataSet:
-    told = dict(said)
-    told["elements"] = frozenset(told.get("elements", ()))
-    persons = told.get("persons", {})
+    told = _with_set(said, "elements")
+    persons = told.get("persons")
+    if not isinstance(persons, dict):
+        raise BadIncident("data: no persons; write persons = { US-CA = 12 }")
     odd = [n for n in persons.values() if n != UNKNOWN and type(n) is not int]
     if odd or told.get("key_exposed", UNKNOWN) not in (True, False, UNKNOWN):
         raise BadIncident("data: persons are numbers or unknown, key_exposed true, false, unknown")
@@ -378,16 +383,31 @@ def _data_set(said: Mapping[str, Any]) -> DataSet:
     return _made(DataSet, told, "data")
 
 
+def _with_set(said: object, name: str) -> dict[str, Any]:
+    """Return a section with one of its lists as a set."""
+    some = said.get(name) if isinstance(said, dict) else None
+    if not isinstance(said, dict) or not isinstance(some, list):
+        raise BadIncident(f"{name} must be a list, such as {name} = [...]")
+    if not all(isinstance(one, str) for one in some):
+        raise BadIncident(f"{name} must be a list of texts")
+    return {**said, name: frozenset(some)}
+
+
 def _tables(said: object) -> Iterable[Mapping[str, Any]]:
     if not isinstance(said, list) or not all(isinstance(one, dict) for one in said):
         raise BadIncident("no [[data]] section; write one for everything that was taken")
     return said
 
 
-def _made(kind: type[Made], said: Mapping[str, Any], where: str) -> Made:
-    names = {one.name for one in fields(kind)}  # type: ignore[arg-type]  # each is a dataclass
-    if odd := sorted(set(said) - names):
-        raise BadIncident(f"{where}: no part called {odd[0]}; known: {', '.join(sorted(names))}")
+def _made(kind: type[Made], said: Any, where: str) -> Made:
+    if not isinstance(said, dict):
+        raise BadIncident(f"{where} must be a section")
+    kinds = {one.name: one.type for one in fields(kind)}  # type: ignore[arg-type]  # dataclasses
+    if odd := sorted(set(said) - set(kinds)):
+        raise BadIncident(f"{where}: no part called {odd[0]}; known: {', '.join(sorted(kinds))}")
+    for name, value in said.items():
+        if type(value) is not PLAIN.get(str(kinds[name]), type(value)):
+            raise BadIncident(f"{where}: {name} is of the wrong kind ({type(value).__name__})")
     try:
         return kind(**said)
     except (TypeError, AttributeError):
