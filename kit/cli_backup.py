@@ -112,6 +112,8 @@ def place(
     from kit import backup
 
     where = address if "://" in address else str(Path(address).resolve())
+    if "://" not in address:
+        Path(where).mkdir(mode=0o700, exist_ok=True)  # later on it has to be there: plugged in
     backup.add_place(shop, name, where, offsite=offsite)
     say(f"{name}: written to shop.toml. Next: kit backup make")
 

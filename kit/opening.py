@@ -118,11 +118,11 @@ def fetch(
     def tick(done: int, total: int) -> None:
         progress("opening", done, total)
 
-    if base is None:
+    if base is None and not copy.exists():  # it may be there as the base of another one
         archive.unpack_full(
             work / wanted.file, copy, identities, _told(wanted), pack=squeeze, progress=tick
         )
-    else:
+    elif base:
         full = work / f"restored-{base.seq}"
         if not full.exists():
             archive.unpack_full(work / base.file, full, identities, _told(base), pack=pack)

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 
 from kit import rotate
 from kit import store as database
+from kit.backup_state import Home
 from kit.encrypt import EncryptError
 from kit.keys import Key
 from kit.rotate import RotateError
@@ -119,8 +120,26 @@ def rotate_key(shop: Shop, purpose: str, *, now: datetime) -> Key:
     return shop.keyring.rotate(purpose, now=now)
 
 
+def backups_with(shop: Shop, key_id: int) -> list[int]:
+    """Return the numbers of the kept backups whose values need a key."""
+    home = Home(shop.folder)
+    held = {number for place in home.load().places.values() for number in place.has}
+    told = [json.loads(data) for data in home.manifests().values()]
+    return [one["seq"] for one in told if one["seq"] in held and key_id in one["key_ids"]]
+
+
 def retire(shop: Shop, key_id: int) -> None:
-    """Disable an old key; refused while a row, the history, the trash or the log needs it."""
+    """Disable an old key; refused while something stored, or a kept backup, needs it.
+
+    Raises:
+        RekeyError: A backup needs it: restored, its values would not open.
+        NotAllowed: A row, the history, the trash or the log needs it.
+    """
+    if needed := backups_with(shop, key_id):
+        raise RekeyError(
+            f"{len(needed)} kept backups need key {key_id}, the newest is {needed[-1]}; retire it "
+            "when they are gone: kit backup prune lets old ones go"
+        )
     shop.keyring.retire(key_id, in_use=lambda number: number in in_use(shop))
 
 

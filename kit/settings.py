@@ -281,10 +281,10 @@ def with_line(text: str, section: str, key: str, value: str | Sequence[str]) -> 
         ends = (i for i, old in enumerate(lines) if i > start and old.lstrip().startswith("["))
         end = next(ends, len(lines))
         mark = re.compile(rf"\s*{re.escape(key)}\s*=")
-        lines[start + 1 : end] = [
-            line,
-            *(one for one in lines[start + 1 : end] if not mark.match(one)),
-        ]
+        there = [i for i in range(start + 1, end) if mark.match(lines[i])]
+        while end > start + 1 and not lines[end - 1].strip():
+            end -= 1
+        lines[there[0] if there else end : there[0] + 1 if there else end] = [line]
     made = "\n".join(lines) + "\n"
     parse(made)
     return made

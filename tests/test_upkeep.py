@@ -1,0 +1,213 @@
+"""How the backups stand is told by what was read back, and old ones go by the rules."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import backed_up
+import pytest
+import real_shop
+from backed_up import AWAY, DAY, HERE, HOUR, OWNER, change, files, filled, make, names
+from real_shop import NOW
+
+from kit import backup, drill, manifest, restore, settings, upkeep
+from kit.backup_state import Home
+from kit.shop import SETTINGS, Shop
+from kit.upkeep import UpkeepError
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Return a shop with two backups, the second a differential."""
+    with filled(tmp_path / "shop") as made:
+        make(made)
+        change(made)
+        make(made, now=NOW + HOUR)
+        yield made
+
+
+def red(shop, now=NOW + 2 * HOUR):
+    """Return what is red."""
+    return upkeep.status(shop.folder, shop.settings, now=now).red
+
+
+def test_the_list_says_what_is_where(shop):
+    """Oldest first."""
+    found = upkeep.listed(shop.folder, shop.settings, backup.signers(shop.keyring))
+
+    assert [one.manifest.seq for one in found] == [1, 2]
+    assert all({*one.places} == {HERE, AWAY} for one in found)
+
+
+def test_a_new_shop_is_red_and_says_what_comes_next(tmp_path):
+    """Step by step, and nothing of it stops a script."""
+    real_shop.filled(tmp_path / "shop").close()
+    said = settings.load(tmp_path / "shop" / SETTINGS)
+
+    told = upkeep.status(tmp_path / "shop", said, now=NOW)
+
+    assert "kit keys recovery" in told.red[0]
+    assert any("kit backup make" in line for line in told.red)
+    assert any("away from the shop" in line for line in told.red)
+    assert (told.leaves_on, told.people) == (None, ())
+
+
+def test_green_takes_an_off_site_copy_a_rehearsal_and_a_drill(shop):
+    """Each alone is not enough."""
+    assert any("read the paper key back" in line for line in red(shop))
+    assert any("kit backup drill" in line for line in red(shop))
+    upkeep.rehearsed(shop.folder, now=NOW + HOUR)
+    assert not any("paper key" in line for line in red(shop))
+    drill.run(shop, backed_up.place(shop), OWNER, actor="owner", now=NOW + 2 * HOUR, name=AWAY)
+    assert red(shop) == ()
+
+
+def test_an_old_copy_is_red_however_often_it_was_read_back(shop):
+    """Reading the same old backup every day proves the copy, and not that there are new ones."""
+    drill.run(shop, backed_up.place(shop), OWNER, actor="owner", now=NOW + HOUR, name=AWAY)
+    later = NOW + 4 * DAY
+    upkeep.verify(shop, now=later)
+
+    assert any("is 3 days old" in line for line in red(shop, later))
+    assert not any("is 3 days old" in line for line in red(shop, NOW + 3 * DAY))
+    old = NOW + timedelta(days=40)
+    assert any("last drill was 39 days ago" in line for line in red(shop, old))
+    assert upkeep.alarm(shop.folder, shop.settings, now=old) == red(shop, old)[0]
+
+
+def test_the_day_on_which_somebody_is_gone_from_all(shop):
+    """A promise to a customer needs a date."""
+    told = upkeep.status(shop.folder, shop.settings, now=NOW + HOUR)
+
+    assert told.leaves_on > (NOW + 7 * DAY).date()
+
+
+def test_every_byte_is_read(shop):
+    """What is right counts, from the newest on."""
+    found = {one.name: one for one in upkeep.verify(shop, now=NOW + DAY)}
+
+    assert {name: one.right for name, one in found.items()} == {HERE: (1, 2), AWAY: (1, 2)}
+    assert not any(one.faults for one in found.values())
+    assert Home(shop.folder).load().place(AWAY).seen == "2026-11-25T09:30:00Z"
+
+
+def test_one_altered_byte_is_found_and_stays_red(shop):
+    """A quick check of other programs calls such a backup sound."""
+    kept = files(shop)
+    name = next(n for n in kept if n.endswith(".tar.age"))
+    data = kept[name]
+    backed_up.put_back(shop, {**kept, name: data[:-5] + b"\0" + data[-4:]})
+
+    found = {one.name: one for one in upkeep.verify(shop, now=NOW + DAY)}
+
+    assert found[AWAY].right == (1,)
+    assert found[AWAY].faults == ("the file of backup 2 is altered, or another has its name",)
+    assert found[HERE].faults == ()
+    assert any("away: the file of backup 2" in line for line in red(shop))
+    assert Home(shop.folder).load().place(AWAY).seq == 1
+
+
+def test_a_file_that_was_there_and_is_gone_is_missed(shop):
+    """And one that never was there is not."""
+    kept = files(shop)
+    gone = {n: d for n, d in kept.items() if not n.endswith(".tar.age")}
+    backed_up.put_back(shop, gone)
+    (found,) = upkeep.verify(shop, now=NOW + DAY, only=AWAY)
+    assert found.faults == ("the file of backup 2 is missing, and no record let it go",)
+    (again,) = upkeep.verify(shop, now=NOW + DAY, only=AWAY)
+    assert again.faults == ()
+
+
+def test_a_place_that_does_not_answer_is_named(shop):
+    """The others are verified all the same."""
+    away = backed_up.away(shop)
+    away.rename(away.with_name("unplugged"))
+
+    found = {one.name: one for one in upkeep.verify(shop, now=NOW + DAY)}
+
+    assert found[AWAY].checked is None
+    assert found[AWAY].faults
+    assert found[HERE].right == (1, 2)
+    with pytest.raises(UpkeepError, match="there are: here, away"):
+        upkeep.verify(shop, now=NOW + DAY, only="usb")
+
+
+def few(shop):
+    """Return the shop with rules that let go soon."""
+    path = shop.folder / SETTINGS
+    text = path.read_text(encoding="utf-8")
+    rule = "keep = { hourly = 0, daily = 2, weekly = 0, monthly = 0, within_days = 0 }"
+    path.write_text(text.replace("[backup]", f"[backup]\n{rule}"), encoding="utf-8")
+    shop.close()
+    return Shop.open(shop.folder, real_shop.WORDS)
+
+
+def test_old_backups_go_and_the_list_stays_whole(shop):
+    """What was let go is signed, so that it is not taken for theft."""
+    with few(shop) as thrifty:
+        for day in range(1, 5):
+            make(thrifty, now=NOW + day * DAY, full=True)
+        moment = NOW + 4 * DAY + HOUR
+        plans = upkeep.prune(thrifty, now=moment, do=False)
+        assert len([n for n in names(thrifty) if n.endswith(".sqlite.zst.age")]) == 5
+
+        done = {one.name: one for one in upkeep.prune(thrifty, now=moment, do=True)}
+
+        assert {one.name: one.plan.remove for one in plans} == {
+            name: one.gone for name, one in done.items()
+        }
+        assert done[AWAY].gone
+        left = [n for n in names(thrifty) if n.endswith(".age") and n[0] == "0"]
+        assert len(left) == 6 - len(done[AWAY].gone)
+        assert len([n for n in names(thrifty) if n.endswith(".manifest.json")]) == 6
+        assert not any(one.faults for one in upkeep.verify(thrifty, now=moment))
+        place = backed_up.place(thrifty)
+        wanted = restore.restore(thrifty, place, [OWNER], actor="owner", now=moment, name=AWAY)
+        assert wanted.manifest.seq == 6
+
+
+def test_a_flood_of_backups_lets_no_good_one_go(shop):
+    """Junk made in one night must not push out the week before it."""
+    for minute in range(1, 9):
+        make(shop, now=NOW + DAY + minute * timedelta(minutes=10), full=True)
+
+    (there, away) = upkeep.prune(shop, now=NOW + DAY + 2 * HOUR, do=True)
+
+    assert away.gone == there.gone == ()
+    assert {1, 2} <= {*away.plan.keep}
+
+
+def test_nothing_goes_from_a_list_that_does_not_hold(shop):
+    """A thief who breaks the list must not make us delete the rest."""
+    with few(shop) as thrifty:
+        for day in range(1, 5):
+            make(thrifty, now=NOW + day * DAY, full=True)
+        kept = files(thrifty)
+        name = next(n for n in sorted(kept) if n.endswith(".manifest.json"))
+        backed_up.put_back(thrifty, {n: d for n, d in kept.items() if n != name})
+
+        done = {one.name: one for one in upkeep.prune(thrifty, now=NOW + 4 * DAY + HOUR, do=True)}
+
+        assert done[AWAY].gone == ()
+        assert "nothing is let go" in done[AWAY].faults[-1]
+        assert done[HERE].gone
+
+
+def test_what_a_crash_left_half_gone_is_finished(shop):
+    """The record was signed, and the power went before the file was deleted."""
+    with few(shop) as thrifty:
+        for day in range(1, 5):
+            make(thrifty, now=NOW + day * DAY, full=True)
+        moment = NOW + 4 * DAY + HOUR
+        kept = files(thrifty)
+        done = {one.name: one for one in upkeep.prune(thrifty, now=moment, do=True)}
+        after = files(thrifty)
+        lost = {n: d for n, d in kept.items() if n not in after}
+        assert lost
+        backed_up.put_back(thrifty, {**after, **lost})
+
+        again = {one.name: one for one in upkeep.prune(thrifty, now=moment, do=True)}
+
+        assert again[AWAY].gone == done[AWAY].gone
+        assert {*names(thrifty)} == {*after}
+        assert manifest.PRUNED_NAME.fullmatch(next(n for n in after if n.startswith("pruned")))
