@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: MIT-0
+"""Answer a customer: a package of all that is held on them, a correction, or a no that is kept.
+
+The package is made in memory, searched byte by byte, sealed with a passphrase and written as one
+age file into the shop's folder ``requests``; its SHA-256 goes into the book, its content nowhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pyrage import passphrase as by_passphrase
+
+from kit import (
+    consent,
+    counter,
+    disclose,
+    gathering,
+    outgoing,
+    package,
+    package_page,
+    passphrase,
+    rows,
+)
+from kit.legal import Book
+from kit.package import Content
+from kit.request_state import Request
+from kit.shop import CUSTOMERS, Shop
+
+MOST_BYTES = 64 << 20  # sealed in memory, six times over; same as in agefile.py
+RIGHTS = (
+    "ask us to correct what is wrong, or to delete it",
+    "tell us not to sell or share it, and take back what you agreed to",
+    "complain to us, and to the authority that watches over data protection where you live",
+)
+NOT_SEARCHED = (
+    "backups: they are sealed, and read only to restore what was lost",
+    "paper, e-mails and messages in other programs than the till",
+    "customers deleted lately, who can still be brought back for some days",
+)
+SAID_NO = {"opt_out": consent.SHARING, "limit": "sensitive use"}
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A package that is ready to be handed over.
+
+    Attributes:
+        request: As it stands now.
+        path: The sealed file.
+        words: The passphrase; tell it on another way than the file. It is kept nowhere.
+        content: What is in it.
+    """
+
+    request: Request
+    path: Path
+    words: str = field(repr=False)
+    content: Content = field(repr=False)
+
+
+def access(
+    shop: Shop,
+    request_id: str,
+    *,
+    laws: Book,
+    planted: Iterable[str] = (),
+    actor: str,
+    now: datetime,
+) -> Answered:
+    """Make the package that answers a request, sealed, with a passphrase of its own.
+
+    Args:
+        shop: An open shop.
+        request_id: Of a request to know, or for the kinds of data; verified.
+        laws: The rules.
+        planted: More secrets that must not be in it, to test it with.
+        actor: Who answers.
+        now: The time, with its zone.
+
+    Raises:
+        NotYet: Nobody has shown yet that it is the customer.
+        NotWrittenDown: The database has a column that the inventory does not name.
+        Leak: Something that must not leave is in it. Nothing was written.
+    """
+    disclose.allow(shop, actor, now)
+    zone = shop.settings.zone
+    with shop.writing(actor, now) as connection:
+        request = disclose.get(connection, request_id)
+        kind = _ready(request, ("know", "categories"))
+        customer = disclose.customer_of(shop, connection, request_id)
+        if not customer:
+            raise disclose.NotYet(
+                "nobody fits this request: close it with --because no_match, or open it anew"
+            )
+        held = gathering.gather(shop, connection, customer)
+        day = disclose.day_of(shop, request)
+        content = gathering.collect(shop, connection, held, laws, day)
+        content = content if kind == "know" else content.only_categories()
+        about = _about(shop, request, laws, now)
+        files = package.build(about, content, page=package_page.render, zone=zone)
+        hidden = [*gathering.secrets_of(shop, connection, held), *planted]
+        packed = outgoing.pack(files, secrets=hidden)
+        words = passphrase.suggest()
+        path = shop.folder / "requests" / f"{request_id}.zip.age"
+        sealed = _seal(packed, path, words)
+        try:
+            request = disclose.write(
+                shop,
+                connection,
+                request_id,
+                "answered",
+                nature="access package" if kind == "know" else "kinds of data",
+                sent={path.name: sealed, "zip": hashlib.sha256(packed).hexdigest()},
+                basis="; ".join(f"{one.what}: {one.cite}" for one in content.withheld)[:400],
+                action="disclose",
+                actor=actor,
+                now=now,
+            )
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+    return Answered(request, path, words, content)
+
+
+def _ready(request: Request, kinds: tuple[str, ...]) -> str:
+    """Return what is asked, if it may be answered now."""
+    (kind,) = request.kinds
+    if kind not in kinds:
+        raise disclose.WrongKind(f"the customer asked {disclose.ASKED[kind]}; that is another step")
+    if request.outcome != "verified" and kind not in disclose.UNCHECKED:
+        raise disclose.NotYet(
+            "nobody has shown yet that it is the customer: kit request verify comes first"
+        )
+    return kind
+
+
+def _about(shop: Shop, request: Request, laws: Book, now: datetime) -> dict[str, Any]:
+    """Return what the customer is told about the answer itself."""
+    zone = shop.settings.zone
+    regime = "we answer of our own will"
+    if request.regime != disclose.VOLUNTARY:
+        regime = laws.laws[request.regime].name
+    return {
+        "shop": shop.settings.name,
+        "request": request.request_id,
+        "received": f"{request.received.astimezone(zone):%Y-%m-%d}",
+        "asked": disclose.ASKED[request.kinds[0]],
+        "answered": f"{now.astimezone(zone):%Y-%m-%d}",
+        "identity": request.method,
+        "period": "all that we hold, however old",
+        "regime": regime,
+        "contact": shop.settings.name,
+        "not_searched": [*NOT_SEARCHED],
+        "rights": [*RIGHTS],
+    }
+
+
+def _seal(data: bytes, path: Path, words: str) -> str:
+    """Write an age file that the passphrase opens; return its SHA-256."""
+    if len(data) > MOST_BYTES:
+        raise disclose.NotYet(f"the package is over {MOST_BYTES >> 20} MiB; hand it over on a disk")
+    sealed = by_passphrase.encrypt(data, words)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(sealed)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return hashlib.sha256(sealed).hexdigest()
+
+
+def correct(
+    shop: Shop,
+    request_id: str,
+    changes: Mapping[str, str | None],
+    *,
+    actor: str,
+    now: datetime,
+) -> Request:
+    """Correct what the customer says is wrong, and write the answer down.
+
+    Args:
+        shop: An open shop.
+        request_id: Of a request to correct; verified.
+        changes: Column of table ``customers`` to its new value; None empties it.
+        actor: Who answers.
+        now: The time, with its zone.
+    """
+    disclose.allow(shop, actor, now)
+    with shop.reading() as connection:
+        _ready(disclose.get(connection, request_id), ("correct",))
+        customer = disclose.customer_of(shop, connection, request_id)
+        table = shop.tables.tables[CUSTOMERS]
+        version = rows.get(connection, table, customer)[rows.VERSION]
+    counter.change(shop, customer, changes, version=version, actor=actor, now=now)
+    return _done(shop, request_id, f"corrected: {', '.join(sorted(changes))}", actor, now)
+
+
+def say_no(shop: Shop, request_id: str, *, actor: str, now: datetime) -> Request:
+    """Keep a customer's no to selling, sharing or sensitive use, or take back what they agreed to.
+
+    It stands on the customer, not in a browser, and holds from now on. Nobody is checked for it.
+    """
+    with shop.writing(actor, now) as connection:
+        kind = _ready(disclose.get(connection, request_id), disclose.UNCHECKED)
+        customer = disclose.customer_of(shop, connection, request_id)
+        if not customer:
+            raise disclose.NotYet("nobody fits this request: close it with --because no_match")
+        table = shop.tables.tables["consents"]
+        said = [
+            consent.Event.from_row(r)
+            for r in rows.find(connection, table, {"customer_id": customer})
+        ]
+        for event in _noes(kind, customer, said, now):
+            rows.add(connection, table, event.row())
+        shop.note(connection, actor, "consent", "proof", now, subject=customer)
+        return disclose.write(
+            shop, connection, request_id, "answered", nature="in force from now on", sent={},
+            basis="", action="change", actor=actor, now=now,
+        )  # fmt: skip
+
+
+def _noes(
+    kind: str, customer: str, said: list[consent.Event], now: datetime
+) -> Iterable[consent.Event]:
+    """Return the events that say no: to one purpose, or to all that was ever agreed to."""
+    if kind in SAID_NO:
+        number = f"{kind}-{secrets.token_hex(8)}"
+        yield consent.Event(
+            number, customer, consent.ANY, SAID_NO[kind], "withdrawn", None, "request", now
+        )
+        return
+    by_id = {event.consent_id: event for event in said}
+    for state in consent.states(said, at=now).values():
+        if state.status in ("stated", *consent.YES):
+            number = f"withdrawal-{secrets.token_hex(8)}"
+            last = by_id[state.consent_id]
+            yield consent.follow(last, "withdrawn", consent_id=number, source="request", now=now)
+
+
+def _done(shop: Shop, request_id: str, nature: str, actor: str, now: datetime) -> Request:
+    step: dict[str, Any] = {"action": "change", "actor": actor, "now": now}
+    with shop.writing(actor, now) as connection:
+        return disclose.write(
+            shop, connection, request_id, "answered", nature=nature, sent={}, basis="", **step
+        )
