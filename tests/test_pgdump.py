@@ -201,6 +201,24 @@ def test_a_dump_is_of_one_moment_while_the_till_sells(shop, programs, tmp_path):
     assert pgdump.counts(shop, folder=programs)["sales"] == 2000 + len(sold)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="puts a shell script before pg_dump")
+@pytest.mark.parametrize(
+    "option", ["--exclude-table-data=customers", "--exclude-table=sales", "--schema-only"]
+)
+def test_a_dump_that_lacks_what_was_counted_is_none(shop, programs, tmp_path, option):
+    """Somebody made pg_dump leave a table out, long ago, and forgot: there is no such backup."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("psql", "pg_restore", "pg_dump"):
+        more = option if name == "pg_dump" else ""
+        (folder / name).write_text(f'#!/bin/sh\nexec "{programs / name}" {more} "$@"\n')
+        (folder / name).chmod(0o700)
+
+    with pytest.raises(BadDump, match="does not hold what was counted in (customers|sales)"):
+        pgdump.dump(shop, tmp_path / "shop.pgdump", folder=folder)
+    assert names(tmp_path) == ["bin"]
+
+
 def test_odd_names_and_rows_are_counted_right(postgres, programs, tmp_path):
     """Quoted names, other schemas, parts of tables, and values that look like the dump's own."""
     execute(
