@@ -113,7 +113,8 @@ def connect(
         arguments: dict[str, Any] = {"uri": True, "timeout": wait_s}
     else:
         only = "on" if role == "read" else "off"
-        waits = f"-c timezone=UTC -c lock_timeout={round(wait_s * 1000)}"
+        longest = max(1, round(wait_s * 1000))  # 0 would be for ever
+        waits = f"-c timezone=UTC -c lock_timeout={longest}"
         arguments = {"options": f"{waits} -c default_transaction_read_only={only}"}
     try:
         engine = sa.create_engine(
