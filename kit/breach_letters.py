@@ -37,6 +37,7 @@ USUAL = (  # where no law prescribes headings
 TITLE = "Notice of Data Breach"
 QUIET_TITLE = "About your information"  # where the letter must not tell the nature of the breach
 TYPE_POINTS = 12  # where a law asks for less or nothing; the larger of the two counts
+ABOUT_LETTERS = {"title", "headings", "must", "must_not"}  # what a form may say of a letter
 LONGEST_NAME = 120  # characters of a name in a letter
 CARD = {"card_pan", "card_cvv", "card_track", "card_pin", "card_expiry", "bank_account"}
 LOGIN = {"password", "password_hash", "security_qa", "login_token"}
@@ -203,7 +204,7 @@ def letters(
     Args:
         findings: All of them; those without a duty are passed over.
         story: Your words.
-        forms: The rules in force about what letters look like.
+        forms: The rules in force about notices; those about other notices are passed over.
         labels: Element to plain words: ``{"card_pan": "full card number"}``.
 
     Raises:
@@ -213,7 +214,7 @@ def letters(
         if not getattr(story, part).strip():
             raise NotReady(f"{part} is empty; say it in your own words")
     clean = Story(**{one.name: _clean(getattr(story, one.name)) for one in fields(Story)})
-    by_place = {form.jurisdiction: form.value for form in forms}
+    by_place = {form.jurisdiction: form.value for form in forms if ABOUT_LETTERS & set(form.value)}
     made = []
     for one in findings:
         if one.verdict == "no duty" or one.recipient in ("", "acquirer", "register"):

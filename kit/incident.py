@@ -83,7 +83,7 @@ class DataSet:
     Attributes:
         name: The shop's word for it, such as "customer export on the laptop".
         elements: Names from the list of elements, such as "name", "card_pan".
-        persons: Place ("US-CA", "DE", or "unknown") to how many; None if nobody knows yet.
+        persons: Place ("US-CA", "DE", or "unknown") to how many; None: some, nobody knows how many.
         encrypted: Whether it was encrypted, with which `algorithm` and how many `bits` of key.
         key_exposed: None if nobody knows, which counts as yes.
         access: ``accessed``, ``acquired`` or ``unknown``, for the memo; no rule tells them apart.
@@ -130,7 +130,7 @@ class Hold:
     until: date | None = None  # None: no end was named
 
     def __post_init__(self) -> None:
-        if isinstance(self.until, datetime):  # which is a date, but not comparable with one
+        if self.until is not None and type(self.until) is not date:  # a datetime is one, too
             raise BadIncident("hold.until is a day, such as 2026-12-20")
 
 
@@ -299,7 +299,7 @@ class Incident:
                 answer, why = UNKNOWN, "the data sets count if they can be joined to one another"
                 told = [(n, UNKNOWN, why) for _, n in affected]
         counting = [n for n, one, _ in told if one != NO]
-        least = max((n or 0 for n in counting), default=0)
+        least = max((1 if n is None else n for n in counting), default=0)
         taken = {one for data, _ in affected if not data.key_safe for one in data.elements}
         return Exposure(answer, why, least, _most(counting), everybody, tuple(sorted(taken)))
 
