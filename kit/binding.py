@@ -10,7 +10,7 @@ A test is a tree, as it stands in a file of law rows::
     test = {"any": [{"field": "revenue_usd", "op": ">", "value": 1_000_000},
                     {"field": "any_sale"}]}
     evaluate(test, {"revenue_usd": 400_000, "any_sale": False}, on=date(2026, 11, 24))
-    ("no", "revenue not above $1,000,000, no personal data are sold")
+    ("no", "revenue not above $1,000,000; no personal data are sold")
 
 The answer is yes, no or **unknown**, and unknown is an answer: a fact that the shop did not give is
 not zero. Numbers are intervals: of 90,000 people some may only have paid by card, so "at least
@@ -74,6 +74,7 @@ COUNTED = {  # what is counted → how it reads
 PARTS = ("payment_only", *filter(None, COUNTED))  # numbers by place, besides "consumers"
 LISTS = ("residents_of", "sales_tax_in", "stores_elements")
 FIELDS = {*YES_NO, *NUMBERS, "consumers", *LISTS, *PARTS, "state", "country"}
+JOIN = "; "  # between reasons; there are commas inside them
 OPS = {  # how it reads when it is so, and when not
     ">": ("above", "not above"),
     ">=": ("at least", "under"),
@@ -135,7 +136,7 @@ def _held(
             deciding = [why for one, why in told if one == answer]
             if (word, answer) in (("any", "yes"), ("all", "no")):
                 deciding = deciding[:1]  # one is enough
-            return answer, ", ".join(dict.fromkeys(deciding))
+            return answer, JOIN.join(dict.fromkeys(deciding))
     return _leaf(tree, business, on, members)
 
 

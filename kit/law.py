@@ -294,7 +294,7 @@ class Laws:
         deciding = [(row, why) for row, one, why in told if one == answer]
         if answer == "yes":
             deciding = deciding[:1]  # one is enough
-        why = ", ".join(dict.fromkeys(why for _, why in deciding))
+        why = "; ".join(dict.fromkeys(one for _, why in deciding for one in why.split("; ")))
         facts = _short([row.fact for row, _ in deciding])
         ids = tuple(row.id for row, _ in deciding)
         return Coverage(key, answer, f"{answer}: {why} ({facts})", ids, partial)

@@ -188,13 +188,13 @@ def test_the_reason_names_what_decided_and_nothing_else():
     no = {"revenue_usd": 1, "consumers": {"US-VA": 7}, "any_sale": False}
     assert evaluate(tree, no, ON) == (
         "no",
-        "revenue not above $5,000,000, under 100 people of Virginia whose data are used, "
+        "revenue not above $5,000,000; under 100 people of Virginia whose data are used; "
         "no personal data are sold",
     )
     assert evaluate(tree, {**no, "any_sale": True}, ON) == ("yes", "personal data are sold")
     assert evaluate(tree, {"revenue_usd": 1}, ON) == (
         "unknown",
-        "not known how many people of Virginia whose data are used (consumers), "
+        "not known how many people of Virginia whose data are used (consumers); "
         "any_sale is not given",
     )
     assert evaluate({"all": [size, people()]}, {"revenue_usd": 1}, ON) == (

@@ -112,7 +112,7 @@ def test_several_tests_bind_if_one_does(laws):
     assert (yes.answer, yes.rows) == ("yes", ("us-va-test.sale",))
     no = loaded.covered("us-va-test", {"any_sale": False, "residents_of": []}, ON)
     assert no.reason == (
-        "no: under 100 people of Virginia whose data are used, no personal data are sold (va.if.*)"
+        "no: under 100 people of Virginia whose data are used; no personal data are sold (va.if.*)"
     )
     assert answer(loaded, any_sale=False) == "unknown"
 
