@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import IO
 
 MIB = 1 << 20
+QUICK = "--compress=1"  # 6.5 s and 110 MB for 2 million rows; the usual 6: 11.5 s and 105 MB
 MAGIC = b"PGDMP"  # how a dump in the custom format begins
 ADDRESS = re.compile(r"postgres(?:ql)?(?:\+\w+)?://")
 IDENTIFIER = r'("(?:[^"]|"")*"|[^\s."]+)'
@@ -115,7 +116,7 @@ def dump(
         expected = _counts(ask)
         if not expected:
             raise BadDump("there is no table in the database; is this the shop's?")
-        how = ["--format=custom", f"--snapshot={snapshot}", f"--dbname={server.uri}"]
+        how = ["--format=custom", QUICK, f"--snapshot={snapshot}", f"--dbname={server.uri}"]
         with part.open("r+b") as file, server.running("pg_dump", *how) as stream:
             for piece in iter(partial(stream.read, MIB), b""):
                 with _told(target):
