@@ -93,7 +93,7 @@ def access(
     zone = shop.settings.zone
     with shop.writing(actor, now) as connection:
         request = disclose.get(connection, request_id)
-        kind = _ready(request, ("know", "categories"))
+        kind = ready(request, ("know", "categories"))
         customer = disclose.customer_of(shop, connection, request_id)
         if not customer:
             raise disclose.NotYet(
@@ -108,7 +108,7 @@ def access(
         hidden = [*gathering.secrets_of(shop, connection, held), *planted]
         packed = outgoing.pack(files, secrets=hidden)
         words = passphrase.suggest()
-        path = shop.folder / "requests" / f"{request_id}.zip.age"
+        path = disclose.package_of(shop, request_id)
         sealed = _seal(packed, path, words)
         try:
             request = disclose.write(
@@ -117,7 +117,7 @@ def access(
                 request_id,
                 "answered",
                 nature="access package" if kind == "know" else "kinds of data",
-                sent={path.name: sealed, "zip": hashlib.sha256(packed).hexdigest()},
+                sent={"sealed": sealed, "zip": hashlib.sha256(packed).hexdigest()},
                 basis="; ".join(f"{one.what}: {one.cite}" for one in content.withheld)[:400],
                 action="disclose",
                 actor=actor,
@@ -129,7 +129,7 @@ def access(
     return Answered(request, path, words, content)
 
 
-def _ready(request: Request, kinds: tuple[str, ...]) -> str:
+def ready(request: Request, kinds: tuple[str, ...]) -> str:
     """Return what is asked, if it may be answered now."""
     (kind,) = request.kinds
     if kind not in kinds:
@@ -156,7 +156,7 @@ def _about(shop: Shop, request: Request, laws: Book, now: datetime) -> dict[str,
         "identity": request.method,
         "period": "all that we hold, however old",
         "regime": regime,
-        "contact": shop.settings.name,
+        "contact": f"{shop.settings.name}; say the number of your request",
         "not_searched": [*NOT_SEARCHED],
         "rights": [*RIGHTS],
     }
@@ -201,12 +201,12 @@ def correct(
     """
     disclose.allow(shop, actor, now)
     with shop.reading() as connection:
-        _ready(disclose.get(connection, request_id), ("correct",))
+        ready(disclose.get(connection, request_id), ("correct",))
         customer = disclose.customer_of(shop, connection, request_id)
         table = shop.tables.tables[CUSTOMERS]
         version = rows.get(connection, table, customer)[rows.VERSION]
     counter.change(shop, customer, changes, version=version, actor=actor, now=now)
-    return _done(shop, request_id, f"corrected: {', '.join(sorted(changes))}", actor, now)
+    return done(shop, request_id, f"corrected: {', '.join(sorted(changes))}", actor, now)
 
 
 def say_no(shop: Shop, request_id: str, *, actor: str, now: datetime) -> Request:
@@ -215,7 +215,7 @@ def say_no(shop: Shop, request_id: str, *, actor: str, now: datetime) -> Request
     It stands on the customer, not in a browser, and holds from now on. Nobody is checked for it.
     """
     with shop.writing(actor, now) as connection:
-        kind = _ready(disclose.get(connection, request_id), disclose.UNCHECKED)
+        kind = ready(disclose.get(connection, request_id), disclose.UNCHECKED)
         customer = disclose.customer_of(shop, connection, request_id)
         if not customer:
             raise disclose.NotYet("nobody fits this request: close it with --because no_match")
@@ -251,7 +251,8 @@ def _noes(
             yield consent.follow(last, "withdrawn", consent_id=number, source="request", now=now)
 
 
-def _done(shop: Shop, request_id: str, nature: str, actor: str, now: datetime) -> Request:
+def done(shop: Shop, request_id: str, nature: str, actor: str, now: datetime) -> Request:
+    """Write down that a request is answered, and how."""
     step: dict[str, Any] = {"action": "change", "actor": actor, "now": now}
     with shop.writing(actor, now) as connection:
         return disclose.write(

@@ -175,5 +175,5 @@ def verify(
             disclose.write(shop, connection, request_id, "checked", **more, **step)
         if not request.acknowledged_at:  # whoever was asked knows that it arrived
             disclose.write(shop, connection, request_id, "acknowledged", **step)
-    identity.forget(sorted((shop.folder / "requests" / request_id / "evidence").glob("*")))
+    identity.forget(sorted((shop.folder / disclose.REQUESTS / request_id / "evidence").glob("*")))
     return outcome

@@ -17,18 +17,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kit import identity, request_book, request_state, rows, vendors
-from kit.clocks import Deadline
-from kit.law import Coverage, Row
+from kit import grounds, identity, request_book, request_state, rows, vendors
+from kit.law import Coverage
 from kit.legal import Book
 from kit.request_state import Request
 from kit.shop import NotAllowed, Shop
 from kit.vendors import Vendor
 
-BASE = "us-ca-ccpa"  # the rules that a shop keeps of its own will
-VOLUNTARY, UNKNOWN = "voluntary", "unknown"
+VOLUNTARY = grounds.VOLUNTARY
 MAY = ("owner", "manager")  # roles that decide about requests; anybody on the staff takes one in
-VENDORS = "vendors.toml"
+VENDORS, REQUESTS = "vendors.toml", "requests"
 CHASE_DAYS = 14  # until a company that has not answered is asked again: a project's rule, no law's
 UNCHECKED = ("opt_out", "limit", "withdraw")
 ASKED = {  # in a customer's words
@@ -40,10 +38,6 @@ ASKED = {  # in a customer's words
     "limit": "to use sensitive data for nothing more than needed",
     "withdraw": "to take back what you agreed to",
 }
-DUTIES: dict[str, tuple[str, ...]] = {
-    kind: ("confirm_receipt", "respond") for kind in ("know", "delete", "correct")
-}
-DUTIES |= {"categories": DUTIES["know"], "opt_out": ("stop_sale",), "limit": ("stop_sale",)}
 
 
 class DiscloseError(Exception):
@@ -126,9 +120,9 @@ def open_request(
         if len(found) > 1:
             raise Several(f"{len(found)} customers share this; say which by number: kit find shows")
         one = found[0]["customer_id"] if found else ""
-        place = place or (residence(shop, connection, one) if one else UNKNOWN)
+        place = place or (grounds.residence(shop, connection, one) if one else grounds.UNKNOWN)
         day = received.astimezone(shop.settings.zone).date()
-        regime, coverage, dates = ground(shop, laws, kind, place, received)
+        regime, coverage, dates = grounds.ground(shop, laws, kind, place, received)
         subject = shop.log.subject(one) if one else ""
         free = laws.get("ca.twice", day)
         others = request_state.fold_all(request_book.events(connection))
@@ -170,64 +164,6 @@ def _kind_of(text: str) -> str:
     if "@" in text:
         return "email"
     return "phone" if len(text) > 6 and not text.strip("+ ().-0123456789") else "name"
-
-
-def residence(shop: Shop, connection: sa.Connection, customer: str) -> str:
-    """Return where a customer lives, such as ``US-CA`` or ``DE``, as their address says."""
-    table = shop.tables.tables["addresses"]
-    found = rows.find(connection, table, {"customer_id": customer})
-    for row in shop.opened("addresses", found):
-        country = str(row.get("country") or shop.settings.region).strip().upper()
-        region = str(row.get("region") or "").strip().upper()
-        if country in ("US", "USA", "UNITED STATES"):
-            return f"US-{region}" if len(region) == 2 and region.isalpha() else UNKNOWN
-        if len(country) == 2:
-            return country
-    return UNKNOWN
-
-
-def ground(
-    shop: Shop, laws: Book, kind: str, place: str, received: datetime
-) -> tuple[str, Coverage | None, list[request_state.Deadline]]:
-    """Return the law that binds the shop here, or ``voluntary``, and the dates to keep.
-
-    Where the law of the place is known its dates are kept, also if nobody can say whether it binds
-    the shop: to be early harms nobody. A date that cannot be computed is there, with the reason.
-    """
-    day = received.astimezone(shop.settings.zone).date()
-    theirs = [
-        row
-        for row in laws.rows(day)
-        if place in (row.jurisdiction, *row.law.includes) and _fits(row, kind)
-    ]
-    coverage = None
-    if theirs:
-        there = {*shop.settings.business.get("residents_of", ()), place}
-        business = {**shop.settings.business, "residents_of": sorted(there)}
-        coverage = laws.covered(theirs[0].law.key, business, day)
-        if coverage.answer == "no":
-            theirs = []
-    dates = []
-    for duty in DUTIES.get(kind, ()):
-        base = [row for row in laws.rows(day, law=BASE, duty=duty) if _fits(row, kind)]
-        for row in ([row for row in theirs if row.duty == duty] or base)[:1]:
-            made = laws.deadline(row, {"received": received}, zone=shop.settings.zone, on=day)
-            dates.append(_plain(row.duty, made))
-    bound = coverage is not None and coverage.answer == "yes"
-    return (theirs[0].law.key if bound else VOLUNTARY), coverage, dates
-
-
-def _fits(row: Row, kind: str) -> bool:
-    """Return whether a rule has a clock that starts with such a request."""
-    asked = "know" if kind == "categories" else kind
-    listed = row.applies_to.get("request", [asked])
-    return bool(row.clock) and row.duty in DUTIES.get(kind, ()) and asked in listed
-
-
-def _plain(duty: str, made: Deadline) -> request_state.Deadline:
-    return request_state.Deadline(
-        duty, made.rule, made.due, made.send_by, made.latest, made.doubts, made.why or made.task
-    )
 
 
 # ---- the book ----------------------------------------------------------------------------------
@@ -340,7 +276,12 @@ def extend(
         made = laws.deadline(first.row, {"received": request.received}, zone=zone, on=day)
         longer = laws.extend(made, notice_at=noticed, reason=reason)
         detail = request_state.extend(
-            request, _plain("respond", longer), reason=reason, noticed=noticed, zone=zone, now=now
+            request,
+            grounds.plain("respond", longer),
+            reason=reason,
+            noticed=noticed,
+            zone=zone,
+            now=now,
         )
         return _written(shop, connection, request, "extended", detail, "change", actor, now)
 
@@ -367,10 +308,17 @@ def close(
     allow(shop, actor, now)
     step: dict[str, Any] = {"action": "change", "actor": actor, "now": now}
     with shop.writing(actor, now) as connection:
+        if because == "handed_over":  # the customer has it; another copy is only a risk
+            package_of(shop, request_id).unlink(missing_ok=True)
         if because in request_state.REASONS:
             step |= {"reason": because, "basis": basis}
             return write(shop, connection, request_id, "denied", **step)
         return write(shop, connection, request_id, because, **step)
+
+
+def package_of(shop: Shop, request_id: str) -> Path:
+    """Return where the sealed answer to a request lies until it is handed over."""
+    return shop.folder / REQUESTS / f"{request_id}.zip.age"
 
 
 def companies(shop: Shop) -> tuple[Vendor, ...]:
@@ -381,13 +329,21 @@ def companies(shop: Shop) -> tuple[Vendor, ...]:
 def confirm(
     shop: Shop, request_id: str, vendor: str, receipt: Path, *, actor: str, now: datetime
 ) -> Request:
-    """Write down that a company says it is done; its letter is kept by its SHA-256."""
+    """Write down that a company says it is done, by the SHA-256 of its letter.
+
+    The message to it, which names the customer, is deleted.
+    """
     digest = hashlib.sha256(receipt.read_bytes()).hexdigest()
     step: dict[str, Any] = {"action": "change", "actor": actor, "now": now}
     with shop.writing(actor, now) as connection:
-        return write(
+        done = write(
             shop, connection, request_id, "confirmed", vendor=vendor, receipt=digest, **step
         )
+    (sent,) = [one.message for one in done.vendors if one.name == vendor]
+    for path in sorted((shop.folder / REQUESTS / request_id).glob("vendor-*.json")):
+        if hashlib.sha256(path.read_bytes()).hexdigest() == sent:
+            path.unlink()
+    return done
 
 
 def next_step(request: Request) -> Step:
@@ -437,7 +393,8 @@ def purge(shop: Shop, *, laws: Book, actor: str, now: datetime) -> list[str]:
             connection.execute(sa.delete(table).where(table.c.request_id.in_(gone)))
             shop.note(connection, actor, "expire", "proof", now, filter="requests", count=len(gone))
     for number in gone:
-        folder = shop.folder / "requests" / number
+        package_of(shop, number).unlink(missing_ok=True)
+        folder = shop.folder / REQUESTS / number
         for path in sorted(folder.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
         if folder.is_dir():

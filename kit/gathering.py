@@ -173,11 +173,10 @@ def _words(shop: Shop, connection: sa.Connection, laws: Book, on: date) -> Words
     letters: dict[str, str] = {}
     for row in laws.rows(on, fact="ca.categories"):
         letters |= {letter: str(name).capitalize() for letter, name in row.value.items()}
-    came = shop.tables.tables["kit_imported"]
-    told = sa.select(came.c.table_name, came.c.source).distinct()
-    sources: dict[str, list[str]] = {}
-    for table, source in connection.execute(told):
-        sources.setdefault(table, []).append(f"the till ({source})")
+    came = shop.tables.tables["kit_imports"]
+    tills = {layout.partition(".")[0] for layout in connection.scalars(sa.select(came.c.layout))}
+    told = ["from you", *(f"the till ({till})" for till in sorted(tills))]
+    sources = dict.fromkeys(shop.tables.tables, told)
     recipients: dict[str, list[str]] = {}
     for vendor in disclose.companies(shop):
         for table in {one.partition(".")[0] for one in vendor.gets}:
