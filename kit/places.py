@@ -186,8 +186,7 @@ class Place:
 
     def read(self, name: str, *, most: int) -> bytes:
         """Return a small file; `Damaged` if it has more than *most* bytes. Else raises as `get`."""
-        size = self._twice(lambda: self._expect(name))
-        if size > most:
+        if (size := self._twice(lambda: self._expect(name))) > most:
             raise Damaged(f"{name} has over {most} bytes in {self.label}; it cannot be ours")
         return self._twice(lambda: b"".join(piece for piece, _ in self._pieces(name, size)))
 
@@ -267,7 +266,8 @@ class Place:
     def _send(self, load: _Load, name: str) -> None:
         fs, root = self._fs()
         if self._folder:
-            _fill(Path(root, name), _read(load.source), lambda done: load.show(done, 2 * load.size))
+            path, pieces = Path(f"{root}/{name}"), _read(load.source)
+            _fill(path, pieces, lambda done: load.show(done, 2 * load.size))
         elif isinstance(load.source, bytes):
             fs.pipe_file(f"{root}/{name}", load.source)
         else:
@@ -283,14 +283,14 @@ class Place:
             return
         for wait in (*WAITS_S, None):
             try:
-                Path(root, part).replace(Path(root, name))
+                Path(f"{root}/{part}").replace(f"{root}/{name}")
                 break
             except PermissionError as problem:
                 if wait is None or getattr(problem, "winerror", None) not in WINDOWS_BUSY:
                     raise
                 self._pause(wait)
         with suppress(PermissionError):  # Windows cannot open a folder
-            handle = os.open(root, os.O_RDONLY)
+            handle = os.open(root or "/", os.O_RDONLY)
             try:
                 os.fsync(handle)  # the name survives a power cut too
             finally:
@@ -328,7 +328,7 @@ class Place:
             fs, root = self._fs()
             fs.invalidate_cache()
             try:
-                found = fs.ls(root, detail=True)
+                found = fs.ls(root or "/", detail=True)
             except FileNotFoundError:
                 if not self._whole:
                     raise
