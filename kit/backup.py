@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import importlib.metadata
+import shutil
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +44,7 @@ from kit.shop import CUSTOMERS, INVENTORY, SETTINGS, Shop
 OWNER = "owner"  # who has the paper key of `kit keys recovery`
 CANARIES = 20
 CLOCKS = ("future", "clock")  # faults of a clock, which no list can help
+BEFORE = ".before-restore-"  # what a restore replaced is kept under this name, and a time
 AHEAD = timedelta(minutes=10)  # clocks differ by so much without being wrong
 MOST_MANIFEST = 1 << 20  # bytes
 Progress = Callable[[str, int, int | None], None]
@@ -152,6 +154,7 @@ def make(
     home, homes = Home(shop.folder), places(shop.folder, shop.settings)
     at = now.astimezone(UTC).replace(microsecond=0)
     with home.locked(), home.work() as work:
+        forget_halves(shop)
         state, notes = home.load(), list[str]()
         chain = known(shop, home, state, homes, now)
         if chain and chain[-1].at > at + AHEAD:
@@ -272,6 +275,14 @@ def fingerprint(public_key: bytes) -> str:
 def newest_full(chain: Sequence[Manifest]) -> Manifest | None:
     """Return the full backup that the next differential may build on."""
     return next((one for one in reversed(chain) if one.kind == "full"), None)
+
+
+def forget_halves(shop: Shop) -> None:
+    """Delete what a restore that was cut short left beside the database: customers are in it."""
+    for live in shop.files()[:1]:
+        live.with_name(f".{live.name}.restored").unlink(missing_ok=True)
+        for half in live.parent.glob(f"{BEFORE}*.part"):
+            shutil.rmtree(half, ignore_errors=True)
 
 
 def marks_key(shop: Shop) -> bytes:
@@ -409,7 +420,8 @@ def _beside(shop: Shop, home: Home, keys: Sequence[str]) -> dict[str, Path]:
             lambda: recovery.copy(shop.keyring, keys[0], *keys[1:]),
         )
     }
-    folder = beside.pack({n: (shop.folder / n).read_bytes() for n in (SETTINGS, INVENTORY)})
+    there = [shop.folder / name for name in (SETTINGS, INVENTORY, vault.PUBLIC)]
+    folder = beside.pack({path.name: path.read_bytes() for path in there if path.exists()})
     parts["folder"] = beside.digest(folder), folder
     if lines := shop.ledger.head[0]:
         parts["ledger"] = f"{lines:06}", shop.ledger.path.read_bytes()

@@ -9,7 +9,7 @@ A laptop that is stolen takes the keyring along, and without keys a sealed backu
 opens to nothing. So small age files lie beside the backups, for the same people::
 
     keys-000003-5d41402a.age            keys, as `recovery.copy` writes them
-    folder-9b74c9897bac-5d41402a.age    shop.toml and inventory.toml, in a tar
+    folder-9b74c9897bac-5d41402a.age    shop.toml, inventory.toml, recovery.pub, in a tar
     ledger-000007-5d41402a.age          who was erased, as keyed hashes
 
 The name says what is in it, which one (a number that grows, or a hash of the content) and, in the
@@ -32,7 +32,7 @@ from pyrage import x25519
 
 KINDS = {
     "keys": "the keys that open the sealed columns",
-    "folder": "shop.toml and inventory.toml, in a tar",
+    "folder": "settings, inventory and the public half of the paper key, in a tar",
     "ledger": "who was erased, as keyed hashes, a line each",
 }
 NAME = re.compile(rf"({'|'.join(KINDS)})-([0-9a-f]{{6,12}})-([0-9a-f]{{8}})\.age", re.ASCII)
@@ -147,8 +147,15 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def unpack(data: bytes, wanted: Collection[str]) -> dict[str, bytes]:
-    """Return the files of a tar, which are just those wanted; nothing is written by their names.
+def unpack(
+    data: bytes, wanted: Collection[str], *, allowed: Collection[str] = ()
+) -> dict[str, bytes]:
+    """Return the files of a tar; nothing is written by their names.
+
+    Args:
+        data: The tar.
+        wanted: Names of files that have to be in it.
+        allowed: Names of files that may be in it.
 
     Raises:
         Damaged: It holds others, or lacks one.
@@ -158,12 +165,13 @@ def unpack(data: bytes, wanted: Collection[str]) -> dict[str, bytes]:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
             for info in tar:
                 file = tar.extractfile(info) if info.isreg() else None
-                if file is None or info.name not in wanted or info.name in found:
+                known = info.name in wanted or info.name in allowed
+                if file is None or not known or info.name in found:
                     raise Damaged("the settings that were sent along hold something else, too")
                 found[info.name] = file.read()
     except tarfile.TarError:
         raise Damaged("the settings that were sent along cannot be read") from None
-    if len(found) < len(wanted):
+    if not found.keys() >= {*wanted}:
         raise Damaged("the settings that were sent along lack a file")
     return found
 

@@ -133,6 +133,7 @@ def make(
 
     with opened(shop, actor) as (place, who), _steps() as tick:
         done = backup.make(place, actor=who, now=now(), full=full, progress=tick)
+        signed = backup.fingerprint(place.keyring.public_key())
     made = done.manifest
     if as_json:
         answer({"seq": made.seq, "kind": made.kind, "size": made.size, "places": done.places})
@@ -145,6 +146,8 @@ def make(
             say(f"  {name:<10} {fault or 'stored, read back and right'}")
         for note in done.notes:
             warn(note)
+        if made.seq == 1:
+            say(f"Write on both papers: signed by {signed}")
     if any(done.places.values()):
         raise typer.Exit(FOUND)
 
@@ -321,7 +324,7 @@ def restore(
 
     On a new computer: kit backup restore --new --from s3://… --shop myshop --yes
     """
-    from kit import restore
+    from kit import backup, restore
 
     if new:
         if source is None:
@@ -331,10 +334,12 @@ def restore(
         with restore.rebuild(
             shop, place, key, lambda: new_secret(shop), compare=_compare, now=now()
         ) as made:
-            who, name = actor or made.settings.owner, None
+            who = actor or made.settings.owner
+            homes = backup.places(shop, made.settings)
+            name = next((n for n, home in homes.items() if home.label == place.label), None)
             with _steps() as tick:
                 done = restore.restore(
-                    made, place, [key], actor=who, now=now(), number=number,
+                    made, place, [key], actor=who, now=now(), name=name, number=number,
                     without_ledger=without_ledger, progress=tick,
                 )  # fmt: skip
     else:

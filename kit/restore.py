@@ -32,7 +32,7 @@ from kit import (
 )
 from kit import store as database
 from kit.backup import MOST_MANIFEST, Progress, quiet
-from kit.backup_state import MANIFESTS, Home, State
+from kit.backup_state import MANIFESTS, Home, State, text
 from kit.inventory import Inventory
 from kit.keyfile import KeyFile, Passphrase
 from kit.keys import Keyring
@@ -40,6 +40,7 @@ from kit.manifest import Checked, Manifest
 from kit.opening import NotProven
 from kit.places import Place, PlaceError
 from kit.shop import FOLDERS, INVENTORY, KEYRING, LEDGER, SETTINGS, NotAllowed, NotAShop, Shop
+from kit.vault import PUBLIC
 
 KEPT_DAYS = 30  # how long what was replaced is kept: it holds customers too
 SIDES = ("", "-wal", "-shm", "-journal")
@@ -104,12 +105,14 @@ def restore(
     began = time.perf_counter()
     home = Home(shop.folder)
     with home.locked(), home.work() as work:
+        backup.forget_halves(shop)
         state = home.load()
         checked = opening.look(shop, place, name=name, now=now, state=state)
         wanted = opening.choose(checked, number)
         proven = opening.fetch(shop, place, checked, wanted, work, identities, progress)
         told = newest_ledger(shop, place, checked, state, identities, work, anyway=without_ledger)
         progress("erasing again", 0, None)
+        _keep_ledger(shop, told)  # before the copy is: who was erased must not be forgotten
         if shop.files():
             with shop_at(shop, proven.path) as copied:
                 copied.ledger = told
@@ -119,10 +122,9 @@ def restore(
             pgdump.load(proven.path, backup.address(shop))
             shop.ledger, kept = told, None
             erased = _finish(shop, actor, now)
-        if told.path.exists():
-            _put(shop.folder / LEDGER, told.path.read_bytes())
+        _keep_ledger(shop, told)
         home.forget_base()
-        _remember(home, state, place, checked)
+        _remember(home, state, place, name, checked, wanted, now)
     took = timedelta(seconds=time.perf_counter() - began)
     until = now.astimezone(shop.settings.zone).date() + timedelta(days=KEPT_DAYS)
     return Restored(wanted, proven.rows, erased, took, kept, until)
@@ -132,7 +134,7 @@ def rescue_customer(
     shop: Shop,
     place: Place,
     identities: Sequence[str],
-    text: str,
+    who: str,
     *,
     actor: str,
     now: datetime,
@@ -148,7 +150,7 @@ def rescue_customer(
         shop: The shop.
         place: Where the backup is.
         identities: The paper key, or the second person's.
-        text: E-mail address, telephone, name or number of the customer, as of the backup.
+        who: E-mail address, telephone, name or number of the customer, as of the backup.
         actor: Who, for the log.
         now: The time.
         confirm: Called with what would come back; nothing happens unless it returns True.
@@ -172,7 +174,7 @@ def rescue_customer(
             )
         proven = opening.fetch(shop, place, checked, wanted, work, identities, progress)
         with shop_at(shop, proven.path) as copied, copied.reading() as copy:
-            subject = copied.one(copy, text)["customer_id"]
+            subject = copied.one(copy, who)["customer_id"]
             if shop.ledger.erased([subject]):
                 raise rescue.NotThere(
                     "this customer was erased at their own request; nothing comes back"
@@ -249,10 +251,11 @@ def _with_settings(
     data = beside.unseal(
         along["folder"], sealed, [recovery.check(paper)], sha256=newest.beside[along["folder"]]
     )
-    for name, content in beside.unpack(data, (SETTINGS, INVENTORY)).items():
+    held = beside.unpack(data, (SETTINGS, INVENTORY), allowed=(PUBLIC,))
+    for name, content in held.items():
         _put(folder / name, content)
-    said, held = settings.load(folder / SETTINGS), Inventory.load(folder / INVENTORY)
-    return Shop(folder, said, held, ring)
+    said, inventory = settings.load(folder / SETTINGS), Inventory.load(folder / INVENTORY)
+    return Shop(folder, said, inventory, ring)
 
 
 def shop_at(shop: Shop, path: Path) -> Shop:
@@ -313,6 +316,11 @@ def newest_ledger(
     return told
 
 
+def _keep_ledger(shop: Shop, told: ledger.Ledger) -> None:
+    if told.path.exists() and told.path != shop.folder / LEDGER:
+        _put(shop.folder / LEDGER, told.path.read_bytes())
+
+
 def _swap(live: Path, copy: Path, now: datetime) -> Path | None:
     """Put the proven copy in the place of the database in use; return where that is kept.
 
@@ -320,25 +328,30 @@ def _swap(live: Path, copy: Path, now: datetime) -> Path | None:
         InUse: Another program has it open.
     """
     part = live.with_name(f".{live.name}.restored")
-    kept = live.with_name(f".before-restore-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+    kept = live.with_name(f"{backup.BEFORE}{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+    half = kept.with_name(f"{kept.name}.part")
     old = [path for end in SIDES if (path := live.with_name(live.name + end)).exists()]
+    settled = False
     try:
         shutil.copyfile(copy, part)  # the private folder may lie on another disk
         part.chmod(0o600)
         _sync(part)
         if old:
-            kept.mkdir(mode=0o700)
+            half.mkdir(mode=0o700)
         for path in old:
-            shutil.copy2(path, kept / path.name)
-            _sync(kept / path.name)
+            shutil.copy2(path, half / path.name)
+            _sync(half / path.name)
+        if old:
+            half.rename(kept)
         _settle(live)
+        settled = True
         part.replace(live)
         _sync(live.parent)
     except BaseException:
         part.unlink(missing_ok=True)
-        for path in old:  # as it was, to the byte
-            if (kept / path.name).exists():
-                shutil.copy2(kept / path.name, path)
+        for path in old if settled else ():  # as it was, to the byte; else it is somebody's still
+            shutil.copy2(kept / path.name, path)
+        shutil.rmtree(half, ignore_errors=True)
         shutil.rmtree(kept, ignore_errors=True)
         raise
     return kept if old else None
@@ -363,14 +376,27 @@ def _settle(live: Path) -> None:
         live.with_name(live.name + end).unlink(missing_ok=True)
 
 
-def _remember(home: Home, state: State, place: Place, checked: Checked) -> None:
+def _remember(
+    home: Home,
+    state: State,
+    place: Place,
+    name: str | None,
+    checked: Checked,
+    wanted: Manifest,
+    now: datetime,
+) -> None:
     """Keep the list that was found, so that the next backup goes on from it."""
     have = home.manifests()
     for one in checked.chain:
-        name = manifest.manifest_name(one)
-        if name not in have:
-            home.write(f"{MANIFESTS}/{name}", place.read(name, most=MOST_MANIFEST))
+        file = manifest.manifest_name(one)
+        if file not in have:
+            home.write(f"{MANIFESTS}/{file}", place.read(file, most=MOST_MANIFEST))
     state.head = max(state.head, checked.head)
+    if name:
+        there = state.place(name)
+        there.has = sorted({*there.has, *(one.seq for one in checked.here)})
+        if wanted.seq >= there.seq:
+            there.seq, there.made, there.seen = wanted.seq, text(wanted.at), text(now)
     home.save(state)
 
 

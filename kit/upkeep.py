@@ -119,7 +119,7 @@ def status(folder: Path, said: Settings, *, now: datetime) -> Status:
         )
         for name, place in homes.items()
     )
-    leaves = _leaves_on(folder, said, state, now) if state.head[0] else None
+    leaves = _leaves_on(folder, said, state, now)
     return Status(tuple(_red(state, stand, who, now)), stand, state.drill, tuple(who), leaves)
 
 
@@ -179,10 +179,12 @@ def _red(
     return red + [f"{one.name}: {one.fault}" for one in stand if one.fault]
 
 
-def _leaves_on(folder: Path, said: Settings, state: State, now: datetime) -> date:
+def _leaves_on(folder: Path, said: Settings, state: State, now: datetime) -> date | None:
     """Return when somebody who is erased today leaves the last backup."""
     held = {seq for name in said.backup.places for seq in state.place(name).has}
     here = [one for one in _told(Home(folder)) if one.seq in held]
+    if not here:
+        return None
     return keeping.leaves_on(here, now=now, zone=said.zone, rules=backup.rules(said))
 
 
@@ -331,7 +333,9 @@ def _pruned(
             except Locked as problem:
                 faults.append(str(problem))
             progress(f"letting go: {name}", number, len(todo))
-        one = state.place(name)
-        one.has = [seq for seq in one.has if seq not in gone]
+    if do and not faults:
         place.sweep(now)
+        left = {*place.names()}
+        one = state.place(name)  # also what went last time, if that was cut short before this line
+        one.has = [n for n in one.has if n not in checked.gone | {*gone} or files.get(n) in left]
     return Pruning(name, plan, tuple(gone), tuple(faults))

@@ -114,6 +114,7 @@ def test_settings_come_back_as_they_were():
     data = beside.pack(files)
 
     assert beside.unpack(data, files) == files
+    assert beside.unpack(data, ["shop.toml"], allowed=["inventory.toml", "other"]) == files
     assert data == beside.pack(dict(reversed(files.items())))
     assert beside.digest(data) != beside.digest(beside.pack({**files, "shop.toml": b"c"}))
 

@@ -31,7 +31,9 @@ def practise(shop, key=OWNER, **more):
     return drill.run(shop, place, key, actor="owner", now=LATER, name=AWAY, **more)
 
 
-@pytest.mark.parametrize(("key", "who"), [(OWNER, "owner"), (ESCROW, "escrow")])
+@pytest.mark.parametrize(
+    ("key", "who"), [(OWNER, "owner"), (ESCROW, "escrow")], ids=["owner", "escrow"]
+)
 def test_a_drill_proves_what_a_restore_would_do(shop, key, who):
     """With each key in turn; the certificate says whose it was."""
     before = real_shop.content(shop)

@@ -45,7 +45,7 @@ MAY_IMPORT = {  # every other module imports nothing from kit/
     "backup": NAMES | {"shop", "vault", "rekey", "storing"},
     "opening": NAMES | {"shop", "backup"},
     "upkeep": NAMES | {"shop", "backup", "opening"},
-    "restore": NAMES | {"shop", "backup", "opening", "removals"},
+    "restore": NAMES | {"shop", "backup", "opening", "removals", "vault"},
     "drill": NAMES | {"shop", "backup", "opening", "removals", "restore"},
     "cluster": NAMES,
     "lesson": NAMES | {"exercises", "doctor"},
