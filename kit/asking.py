@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -82,7 +82,9 @@ def questions(shop: Shop, request_id: str, *, laws: Book, actor: str, now: datet
     with shop.writing(actor, now) as connection:
         request = disclose.get(connection, request_id)
         found = held(shop, connection, disclose.customer_of(shop, connection, request_id))
-        asked = _asked(found, request, *needs(laws, request, disclose.day_of(shop, request)))
+        usual = () if found else _usual(shop, connection)
+        rungs = needs(laws, request, disclose.day_of(shop, request))
+        asked = _asked(found, usual, request, *rungs)
         if asked and request.status == "open":
             step: dict[str, Any] = {"action": "look", "actor": actor, "now": now}
             disclose.write(shop, connection, request_id, "asked", **step)
@@ -90,14 +92,40 @@ def questions(shop: Shop, request_id: str, *, laws: Book, actor: str, now: datet
 
 
 def _asked(
-    found: Mapping[str, Any] | None, request: Request, need: Need, less: Need | None
+    found: Mapping[str, Any] | None,
+    usual: Collection[str],
+    request: Request,
+    need: Need,
+    less: Need | None,
 ) -> list[Point]:
     try:
-        return identity.questions(found, need, used=request.found_by)
+        return identity.questions(found, need, used=request.found_by, usual=usual)
     except identity.NotEnough:
         if less is None:
             raise
-        return identity.questions(found, less, used=request.found_by)
+        return identity.questions(found, less, used=request.found_by, usual=usual)
+
+
+def _usual(shop: Shop, connection: sa.Connection) -> list[str]:
+    """Return what this shop holds of customers at all: a stranger is asked for the same."""
+    places = {
+        "points": ("loyalty.points", "customers.loyalty_points"),
+        "bought": ("lines.product_id",),
+        "joined": ("customers.created_at",),
+        "postcode": ("addresses.postcode",),
+        "phone": ("customers.phone",),
+        "email": ("customers.email",),
+    }
+
+    def any_in(place: str) -> bool:
+        table, _, column = place.partition(".")
+        cells = shop.tables.tables[table].c
+        if column not in cells:
+            return False
+        query = sa.select(sa.literal(1)).where(cells[column].is_not(None)).limit(1)
+        return connection.scalar(query) is not None
+
+    return [name for name, found in places.items() if any(map(any_in, found))]
 
 
 def verify(
@@ -154,7 +182,8 @@ def verify(
         elif answers is None:
             outcome = identity.by_account(signed_in=found is not None, again=found is not None)
         else:
-            asked = _asked(found, request, need, less)
+            usual = () if found else _usual(shop, connection)
+            asked = _asked(found, usual, request, need, less)
             outcome = identity.judge(
                 found,
                 answers,

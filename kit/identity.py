@@ -191,20 +191,23 @@ def questions(
     *,
     used: Collection[str] = (),
     disputed: Collection[str] = (),
+    usual: Collection[str] = tuple(POINTS),
 ) -> list[Point]:
     """Return what to ask: one more than must match, the strongest first.
 
     Args:
         held: What the shop holds of the customer, by the names of `POINTS`; None where nobody was
-            found. Then the same is asked as of anybody, so that the questions tell nothing.
+            found. Then the same is asked as of most, so that the questions tell little.
         need: How sure one has to be.
         used: What found the record: it proves nothing a second time.
         disputed: What the customer says is wrong.
+        usual: What the shop holds of most customers, to be asked where nobody was found.
 
     Raises:
         NotEnough: The shop does not hold enough that may be asked.
     """
-    there = POINTS if held is None else [n for n in POINTS if held.get(n) not in (None, "", (), [])]
+    full = [n for n in POINTS if held and held.get(n) not in (None, "", (), [])]
+    there = usual if held is None else full
     free = [POINTS[n] for n in POINTS if n in there and n not in {*used, *disputed}]
     if need.matches and (len(free) < need.matches or not free[0].strong):
         raise NotEnough(
