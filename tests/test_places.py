@@ -191,7 +191,7 @@ def place(request, tmp_path):
     """Each kind of place in turn, empty."""
     if request.param == "folder":
         (tmp_path / "usb").mkdir()
-        return Place(tmp_path / "usb")
+        return Place(tmp_path / "usb", pause=Waits())
     if request.param == "s3":
         return request.getfixturevalue("bucket")
     if request.param == "sftp":
@@ -202,7 +202,7 @@ def place(request, tmp_path):
     made.faults, made.late = [], set()
     made.pseudo_dirs[:] = ["", "/bucket"]
     made().mkdir("/bucket/shop")
-    return Place(f"{request.param}://bucket/shop")
+    return Place(f"{request.param}://bucket/shop", pause=Waits())
 
 
 # ---- SFTP on this machine ----
