@@ -231,20 +231,36 @@ def erase(text: Customer, yes: Yes = False, actor: Actor = None, shop: ShopFolde
 
     Without --yes it only says what would go and what stays. Example: kit erase ana@example.com
     """
-    from kit import removals
+    from kit import removals, upkeep
+    from kit.shop import NoSuchCustomer
 
     with opened(shop, actor) as (opened_shop, who):
-        if count := removals.finish(opened_shop, actor=who, now=now()):
-            say(f"{count} erasures that were cut short are finished now.")
-        plan = removals.plan_erasure(opened_shop, text, now=now())
+        finished = removals.finish(opened_shop, actor=who, now=now())
+        if finished:
+            what = "An erasure" if finished == 1 else f"{finished} erasures"
+            say(f"{what} that something cut short: finished now.")
+        try:
+            plan = removals.plan_erasure(opened_shop, text, now=now())
+        except NoSuchCustomer:
+            if finished:  # it was this one, as like as not
+                return say("Nobody else fits.")
+            raise
         for step in plan.steps:
             say(f"{step.action:<10} {step.message}")
         if not yes:
             say("Nothing was changed. To erase for good: add --yes")
             return
         removals.erase(opened_shop, plan, actor=who, now=now())
-    say("Erased, and searched for: nothing is left in the database's files.")
-    say("Backups still hold it until they run out; no restore and no import brings it back.")
+        files = opened_shop.files()
+    if files:
+        say("Erased, and searched for: nothing is left in the database's files.")
+    else:
+        say("Erased. PostgreSQL's own log keeps old pages for a while longer.")
+    leaves = upkeep.status(shop, opened_shop.settings, now=now()).leaves_on
+    until = f"Backups hold it until {leaves}" if leaves else "There is no backup that holds it"
+    say(f"{until}; no restore and no import brings it back.")
+    if leaves:
+        say("Next: kit backup make, so that the places know of it too.")
 
 
 def expire(yes: Yes = False, actor: Actor = None, shop: ShopFolder = Path()) -> None:
@@ -317,13 +333,14 @@ def verify(
 @app.command(name="checkpoint")
 def checkpoint_(
     out: Annotated[Path, typer.Argument(help="A file, best on a stick or in a mail.")],
+    actor: Actor = None,
     shop: ShopFolder = Path(),
 ) -> None:
     """Sign where the log stands, to be kept where nobody in the shop can change it.
 
     Example: kit audit checkpoint /media/stick/log.json
     """
-    with opened(shop, None) as (opened_shop, who):
+    with opened(shop, actor) as (opened_shop, who):
         mark = opened_shop.checkpoint(actor=who, now=now())
     with out.open("a", encoding="utf-8") as file:
         file.write(mark.to_json() + "\n")
@@ -357,6 +374,7 @@ def unusual(
 @app.command()
 def export(
     out: Annotated[Path, typer.Argument(help="A new file: one line of JSON for each entry.")],
+    actor: Actor = None,
     shop: ShopFolder = Path(),
 ) -> None:
     """Write the whole log, so that somebody else can check it.
@@ -365,8 +383,9 @@ def export(
     """
     from kit import audit
 
-    with opened(shop, None) as (opened_shop, who), out.open("x", encoding="utf-8") as file:
+    with opened(shop, actor) as (opened_shop, who), out.open("x", encoding="utf-8") as file:
         with progress("writing") as tick, opened_shop.writing(who, now()) as connection:
+            opened_shop.note(connection, who, "export", "proof", now())
             for number, line in enumerate(audit.lines(audit.entries(connection)), 1):
                 file.write(line + "\n")
                 if number % 10_000 == 0:

@@ -84,7 +84,8 @@ def _walk(folder: Path, say: Say, progress: Progress) -> None:
     say("")
 
     _seal(folder, say, progress)
-    _store(folder, exports, say, progress)
+    words = _store(folder, exports, say, progress)
+    _back_up(folder, words, say, progress)
     if folder.name.startswith("kit-tour-"):
         say("The made-up shop has been thrown away. To keep one: kit tour my-shop")
     else:
@@ -137,8 +138,11 @@ def _seal(folder: Path, say: Say, progress: Progress) -> None:
     say("")
 
 
-def _store(folder: Path, exports: list[Path], say: Say, progress: Progress) -> None:
-    """Put the till's exports into one database, look somebody up, lose them, and get them back."""
+def _store(folder: Path, exports: list[Path], say: Say, progress: Progress) -> str:
+    """Put the till's exports into one database, look somebody up, lose them, and get them back.
+
+    Returns the passphrase of the shop's folder.
+    """
     from kit import imports, passphrase, removals
     from kit.shop import Shop
 
@@ -168,6 +172,42 @@ def _store(folder: Path, exports: list[Path], say: Say, progress: Progress) -> N
         over = sum(line.count for line in plan.lines)
         say(f"   {over:,} rows and cells have had their time: kit expire lists and removes them.")
         say(f"   The log has {place.verify_log().entries} entries; none is missing or altered.")
+    say("")
+    return words
+
+
+def _back_up(folder: Path, words: str, say: Say, progress: Progress) -> None:
+    """Back up to two places, erase somebody, lose the database, and get it back without them."""
+    from kit import backup, drill, removals, restore
+    from kit.shop import Shop
+
+    say("7. BACK UP. Two places, two people who can open it, and proof that it works.")
+    moment = datetime.now().astimezone()
+    home, usb = folder / "myshop", folder / "usb-disk"
+    usb.mkdir(exist_ok=True)
+    backup.add_place(home, "usb", str(usb.resolve()), offsite=True)
+    keys = [backup.add_person(home, name) for name in ("owner", "escrow")]
+    with Shop.open(home, words) as place:
+        with progress("backing up"):
+            first = backup.make(place, actor="owner", now=moment).manifest
+        where = " and ".join(place.settings.backup.places)
+        say(f"   Backup {first.seq}: everything, {show.size(first.size)}, in two places: {where}.")
+        someone = next(row for row in _rows(folder / "shop" / "customers.csv") if row["phone"])
+        plan = removals.plan_erasure(place, someone["phone"], now=moment)
+        removals.erase(place, plan, actor="owner", now=moment)
+        say("   Then a customer asked to be erased. The backup still holds them.")
+        away = backup.places(home, place.settings)["usb"]
+        with progress("a drill"):
+            done = drill.run(place, away, keys[1], actor="owner", now=moment, name="usb")
+        say(f"   {done.drill.sentence}")
+        place.files()[0].write_bytes(b"encrypted by criminals; pay here")
+        with progress("restoring"):
+            back = restore.restore(place, away, [keys[0]], actor="owner", now=moment, name="usb")
+        say(
+            f"   The database was destroyed. Restored in {back.took.total_seconds():.1f} s: "
+            f"{back.rows['customers']:,} customers, and {back.erased} erased again."
+        )
+        place.verify_log()
     say("")
 
 
