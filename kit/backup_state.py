@@ -171,6 +171,8 @@ class Home:
 
         for old in self.folder.glob("work-*"):
             shutil.rmtree(old, ignore_errors=True)
+        for half in self.folder.rglob(".*.part"):
+            half.unlink(missing_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="work-", dir=self.folder))
         try:
             yield folder
