@@ -167,4 +167,4 @@ def test_postgresql_is_practised_too(tmp_path, postgres, monkeypatch):
         make(shop)
         done = practise(shop)
         assert done.drill.failures == ()
-        assert done.drill.rows["public.customers"] > 0
+        assert done.drill.rows["customers"] > 0
