@@ -248,6 +248,32 @@ class Incident:
         """Everywhere that affected people live."""
         return frozenset(place for data in self.data for place in data.persons)
 
+    def facts(self) -> dict[str, str]:
+        """Return all of it as headings and sentences, for the memo; what is not known is ""."""
+        told = {"Incident": self.name}
+        moments: dict[str, datetime | None] = {name: getattr(self, name) for name in FIVE}
+        for name, when in {**moments, **self.more}.items():
+            told[name.replace("_", " ").capitalize()] = (
+                when.isoformat(" ", "minutes") if when else ""
+            )
+        for number, data in enumerate(self.data, 1):
+            told[f"Data {number}"] = (
+                f"{data.name} ({data.access}): {', '.join(sorted(data.elements))}"
+            )
+            people = (f"{place} {UNKNOWN if n is None else n}" for place, n in data.persons.items())
+            told[f"People in data {number}"] = ", ".join(people)
+            key = {True: "exposed", False: "not exposed", None: "unknown, so taken as exposed"}
+            locked = f"{data.algorithm}, {data.bits} bits; key {key[data.key_exposed]}"
+            told[f"Encryption of data {number}"] = locked if data.encrypted else "none"
+        told["Firm that held the data"] = self.vendor or "none, it was with us"
+        if self.hold:
+            kind = "in writing" if self.hold.in_writing else "not in writing"
+            told["Police hold"] = f"{self.hold.agency}, {kind}, until {self.hold.until or 'no end'}"
+        if self.no_harm:
+            places = ", ".join(sorted(self.no_harm.places))
+            told["Risk test"] = f"{self.no_harm.by} for {places}: {self.no_harm.reason}"
+        return told
+
     def held_back(self, due: date | datetime, may_wait: bool) -> tuple[date | datetime | None, str]:
         """Move a date that the police asked you to wait with.
 

@@ -288,3 +288,21 @@ def test_a_moment_keeps_its_zone():
     found = incident(discovered=NOW.astimezone(zone))
 
     assert found.events["discovered"].tzinfo is zone
+
+
+def test_all_of_it_goes_into_the_memo():
+    """Every part of the file, in words; what is not known is there and empty."""
+    told = read(WHOLE).facts()
+
+    assert told["Discovered"] == "2026-11-24 08:10-08:00"
+    assert told["Determined"] == ""
+    assert told["Told people"] == "2026-12-01 09:00-08:00"
+    assert told["Data 1"] == "customer export (acquired): card_pan, email, name"
+    assert told["People in data 1"] == "US-CA 510, US-NY unknown, DE 3"
+    assert told["Encryption of data 1"] == (
+        "AES-256-GCM, 256 bits; key unknown, so taken as exposed"
+    )
+    assert told["Encryption of data 2"] == "none"
+    assert told["Firm that held the data"] == "a till maker"
+    assert told["Police hold"] == "Oakland Police, in writing, until 2026-12-20"
+    assert told["Risk test"] == "Ana Example, owner for US-FL: the file was found unopened"
