@@ -128,9 +128,15 @@ def add_place(folder: Path, name: str, address: str, *, offsite: bool) -> None:
 def places(folder: Path, said: Settings) -> dict[str, Place]:
     """Return where backups go; a relative path starts in the shop's folder."""
     return {
-        name: Place(address if "://" in address else folder.resolve() / address)
+        name: Place(address if "://" in address else folder.resolve() / address, sftp=_sftp)
         for name, address in said.backup.places.items()
     }
+
+
+def _sftp(address: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    from kit import sftp  # its package is an extra, which many shops do not need
+
+    return sftp.connect(address, options)
 
 
 def make(
