@@ -120,7 +120,7 @@ def add_place(folder: Path, name: str, address: str, *, offsite: bool) -> None:
     said = settings.parse(before).backup
     away = [one for one in (*said.offsite, name) if one != name or offsite]
     made = before
-    for known, where in (said.places | {name: address}).items():
+    for known, where in {**said.places, name: address}.items():
         made = settings.with_line(made, "backup.places", known, where)
     _replace(path, settings.with_line(made, "backup", "offsite", sorted({*away})).encode())
 
