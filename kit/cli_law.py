@@ -57,7 +57,7 @@ def covered(
     """Say which laws bind the shop, and why: yes, no, or unknown until you say more.
 
     The facts come from [business] in shop.toml, or from the options.
-    Example: kit law covered --state CA --revenue 400000 --consumers 1200 --fact sale_share_pct=0
+    Example: kit law covered --state CA --revenue 400000 --consumers 1200 --fact residents_of=US-CA
     """
     from kit import show_law
 

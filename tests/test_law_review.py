@@ -245,6 +245,19 @@ def test_a_file_that_is_written_otherwise_is_left_alone(facts):
     assert changed(facts, "CHANGES.md") == ([], [])
 
 
+def test_what_would_not_read_back_as_meant_is_not_saved(facts):
+    """Dates written as dotted keys: adding a table beside them would spoil the file."""
+    path = facts / "us-ca-ccpa.toml"
+    pattern = rf'(id = "{RESPOND}"(?:\n.*)*?)\nin_force = {{ from = (\S+) }}'
+    replaced(path, pattern, r"\1\nin_force.from = \2")
+    before = path.read_bytes()
+    with pytest.raises(CannotEdit, match="by hand"):
+        new_text(facts, RESPOND, **NEW, example=CASE)
+
+    assert path.read_bytes() == before
+    assert changed(facts, "CHANGES.md") == ([], [])
+
+
 @pytest.mark.parametrize(
     ("said", "says"),
     [

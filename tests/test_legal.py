@@ -349,6 +349,6 @@ def test_the_command_line_loads_no_law_to_print_its_help():
 def test_refuses_facts_about_the_shop_that_are_not_understood():
     """Also for a law that would not look at them."""
     with pytest.raises(BindingError):
-        book().covered("us-ca-breach", {"residents": ["US-CA"]}, TODAY)
+        book().covered("us-ok-privacy", {"residents": ["US-CA"]}, TODAY)  # not in force yet
     with pytest.raises(clocks.NoZone):
         book().deadline("ca.ack", {"received": datetime(2026, 3, 2)}, zone=UTC)  # noqa: DTZ001
