@@ -52,7 +52,7 @@ def _source(folder: Path, said: Settings, named: str | None) -> tuple[str | None
 
     homes = backup.places(folder, said)
     if named is not None and named not in homes:
-        return None, Place(named if "://" in named else Path(named))
+        return None, Place(named if "://" in named else Path(named).resolve())
     name = named or next(iter(said.backup.offsite), next(iter(homes)))
     return name, homes[name]
 
@@ -280,6 +280,24 @@ def drill(
         say(f"The certificate: {done.page}")
     if not done.drill.passed:
         raise typer.Exit(FOUND)
+
+
+@app.command(name="certificate")
+def certificate_(
+    file: Annotated[
+        Path, typer.Argument(help="The signed record of a drill, which ends in .json.")
+    ],
+    shop: ShopFolder = Path(),
+) -> None:
+    """Say whether the certificate of a drill is genuine, and what it proves.
+
+    Example: kit backup certificate records/drill-20261124T093000Z.json
+    """
+    from kit import backup, certificate
+
+    with _closed_shop(shop, None) as (place, _):
+        found = certificate.read(file.read_bytes(), backup.signers(place.keyring))
+    say(f"Genuine, signed by this shop. {found.sentence}")
 
 
 @app.command()
