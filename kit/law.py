@@ -38,6 +38,7 @@ from typing import Any, Protocol
 FACTS = Path(__file__).with_name("facts")
 NOT_LAWS = {"elements", "calendars"}  # files in that folder with another shape
 LOW = "low"
+ADVICE = "guidance"  # the kind of a file that is no law
 DISCLAIMER = (
     "General information compiled by non-lawyers, current to {current_to}. It may be wrong or out "
     "of date. Ask a lawyer before you rely on it; in a breach ask at once."
@@ -239,6 +240,8 @@ class Laws:
         law = self.laws.get(key)
         if law is None:
             return self._one_rule(key, business, on)
+        if law.kind == ADVICE:
+            return Coverage(key, "no", "no: it is advice, which binds nobody")
         if law.starts and on < law.starts:
             return Coverage(key, "no", f"no: not in force before {law.starts}")
         mine = [row for row in self.all_rows if row.law.key == key]

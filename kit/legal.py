@@ -21,11 +21,12 @@ from zoneinfo import ZoneInfo
 
 from kit import binding, clocks, law, law_check, law_review
 from kit.clocks import Calendar, Deadline, Events, Pause, When
-from kit.law import Coverage, Law, Row
+from kit.law import ADVICE, Coverage, Law, Row
 from kit.law_check import Problem
 from kit.law_review import Step
 
 CALENDARS = "calendars.toml"
+REST = "us-other-breach"  # states without a file; with residents_of, each is named by itself
 EXPECTED = {  # words of a worked example that are no events
     *("due", "send_by", "latest", "strict", "until", "not_started", "refused", "zone", "calendar"),
     *("pauses", "extend_notice", "extend_reason"),
@@ -79,7 +80,11 @@ class Book:
 
     def survey(self, business: Mapping[str, Any], on: date) -> list[Coverage]:
         """Answer for every law, and "unknown" for places of which no law is in the files."""
-        found = [self.covered(key, business, on) for key in self.laws]
+        found = [
+            self.covered(law.key, business, on)
+            for law in self.laws.values()
+            if law.kind != ADVICE and not (law.key == REST and "residents_of" in business)
+        ]
         there = {(one.jurisdiction, one.kind) for one in self.laws.values()}
         said = business.get("state", ())
         places = [*([said] if isinstance(said, str) else said), *business.get("residents_of", ())]
