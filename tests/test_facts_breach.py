@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from kit import breach, incident, legal
+from kit import breach, clocks, incident, legal
 
 ZONE = ZoneInfo("America/Chicago")
 BOOK = legal.Book()
@@ -246,6 +246,49 @@ def test_data_count_by_combination(place, held, answer):
 
     expected = {True: breach.DUTY, False: breach.NO_DUTY, None: breach.UNKNOWN}
     assert one.verdict == expected[answer]
+
+
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [
+        *[(f"br.{place}", "notified") for place in ("ca", "oh", "vt", "md", "or", "tn", "sd")],
+        ("br.fl", "reason_to_believe"),
+        ("br.fl.agency", "reason_to_believe"),
+        ("br.al", "vendor_told"),
+        ("br.vendor.al", "reason_to_believe"),
+    ],
+)
+def test_the_earlier_of_two_events_starts_the_clock(name, event):
+    """Being told by somebody else counts like finding out; a suspicion like a conclusion."""
+    row = BOOK.get(name, ON)
+    other = next(one for one in row.clock["start_any"] if one != event)
+    first, second = date(2026, 9, 1), date(2026, 9, 8)
+    days = timedelta(days=row.clock["n"])
+
+    for one, two in ((event, other), (other, event)):
+        due = BOOK.deadline(row, {one: first, two: second}, zone=ZONE, on=ON).due
+        assert due == first + days
+
+
+def test_florida_gives_fifteen_days_more_for_good_cause():
+    """If the Department is told in writing within the first thirty."""
+    first = BOOK.deadline("br.fl", {"determined": ON}, zone=ZONE, on=ON)
+    in_time = BOOK.extend(first, notice_at=date(2026, 10, 1), reason="forensics are not done")
+
+    assert (first.due, in_time.due) == (date(2026, 10, 1), date(2026, 10, 16))
+    with pytest.raises(clocks.NotExtended):
+        BOOK.extend(first, notice_at=date(2026, 10, 2), reason="forensics are not done")
+
+
+@pytest.mark.parametrize(
+    ("place", "missing"), [("US-ME", "scope_identified"), ("US-RI", "able_to_notify")]
+)
+def test_where_two_things_must_be_known_the_clock_waits_for_both(place, missing):
+    """Maine: the scope; Rhode Island: what the letter needs."""
+    row = BOOK.get(rule(place), ON)
+    (known,) = set(row.clock["start_any"]) - {missing}
+
+    assert BOOK.deadline(row, {known: ON}, zone=ZONE, on=ON).state == "not_started"
 
 
 def test_who_is_told_when_there_is_no_day():
