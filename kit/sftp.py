@@ -7,7 +7,7 @@ Data: none.
 
 fsspec's own SFTP accepts whichever server answers. This one asks the list of known hosts, where
 ``ssh user@host`` puts a server once you have said yes to its fingerprint. Otherwise it is the
-same: a file system of fsspec, for paths like ``/home/shop/backups``. It asks for larger pieces,
+same: a file system of fsspec, for paths like ``/srv/backups``. It asks for larger pieces,
 which over a slow line takes a fraction of the time.
 
 Prefer a key to a password: with neither, the keys of ``ssh`` and its agent are tried.
