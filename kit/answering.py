@@ -11,12 +11,15 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyrage
 from pyrage import passphrase as by_passphrase
+from pyrage import x25519
 
 from kit import (
     consent,
@@ -55,7 +58,8 @@ class Answered:
     Attributes:
         request: As it stands now.
         path: The sealed file.
-        words: The passphrase; tell it on another way than the file. It is kept nowhere.
+        words: The passphrase; tell it on another way than the file. It is kept nowhere. Empty
+            where the file opens with the customer's own key.
         content: What is in it.
     """
 
@@ -70,6 +74,7 @@ def access(
     request_id: str,
     *,
     laws: Book,
+    recipient: str = "",
     planted: Iterable[str] = (),
     actor: str,
     now: datetime,
@@ -80,6 +85,7 @@ def access(
         shop: An open shop.
         request_id: Of a request to know, or for the kinds of data; verified.
         laws: The rules.
+        recipient: The customer's own age key (``age1…``), if they have one; else a passphrase.
         planted: More secrets that must not be in it, to test it with.
         actor: Who answers.
         now: The time, with its zone.
@@ -107,9 +113,9 @@ def access(
         files = package.build(about, content, page=package_page.render, zone=zone)
         hidden = [*gathering.secrets_of(shop, connection, held), *planted]
         packed = outgoing.pack(files, secrets=hidden)
-        words = passphrase.suggest()
+        words = "" if recipient else passphrase.suggest()
         path = disclose.package_of(shop, request_id)
-        sealed = _seal(packed, path, words)
+        sealed = _seal(packed, path, words, recipient)
         try:
             request = disclose.write(
                 shop,
@@ -162,11 +168,14 @@ def _about(shop: Shop, request: Request, laws: Book, now: datetime) -> dict[str,
     }
 
 
-def _seal(data: bytes, path: Path, words: str) -> str:
-    """Write an age file that the passphrase opens; return its SHA-256."""
+def _seal(data: bytes, path: Path, words: str, recipient: str) -> str:
+    """Write an age file that the passphrase, or the recipient's key, opens; return its SHA-256."""
     if len(data) > MOST_BYTES:
         raise disclose.NotYet(f"the package is over {MOST_BYTES >> 20} MiB; hand it over on a disk")
-    sealed = by_passphrase.encrypt(data, words)
+    if recipient:
+        sealed = pyrage.encrypt(data, [_key(recipient)])
+    else:
+        sealed = by_passphrase.encrypt(data, words)  # a second of work, more for whoever guesses
     path.parent.mkdir(mode=0o700, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
@@ -180,6 +189,12 @@ def _seal(data: bytes, path: Path, words: str) -> str:
     finally:
         part.unlink(missing_ok=True)
     return hashlib.sha256(sealed).hexdigest()
+
+
+def _key(recipient: str) -> x25519.Recipient:
+    with suppress(pyrage.RecipientError):
+        return x25519.Recipient.from_str(recipient.strip())
+    raise disclose.NotYet("the customer's key is mistyped; it begins with age1, 62 characters")
 
 
 def correct(

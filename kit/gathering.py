@@ -38,7 +38,7 @@ class Old:
     """What is told of an entry in the history, as if the inventory had a table for it."""
 
     what: str
-    kind: str = "note"  # it may have been one
+    kind: str = "identity"
     purposes: tuple[str, ...] = ("proof",)
     keep: str = "1 year after the change"
     disclose: str = "give"
@@ -49,6 +49,7 @@ PAST = {
     "history.changed_at": Old("when it was changed"),
     "history.column": Old("what was changed"),
     "history.before": Old("what it said before"),
+    "history.note_before": Old("what it said before, in a note", kind="note"),
 }
 
 
@@ -87,6 +88,7 @@ def gather(shop: Shop, connection: sa.Connection, customer: str) -> Held:
 def _past(shop: Shop, connection: sa.Connection, held: Held) -> list[dict[str, Any]]:
     """Return what stood in their rows before, where it may be given."""
     told = []
+    empty = dict.fromkeys(name.partition(".")[2] for name in PAST)
     for table in set(shop.changed_by_people) & set(held):
         key = next(iter(shop.tables.tables[table].primary_key)).name
         for row in held[table]:
@@ -96,9 +98,9 @@ def _past(shop: Shop, connection: sa.Connection, held: Held) -> list[dict[str, A
                     continue
                 place = f"{table}.{change.column}.{row[key]}"
                 before = shop.cipher.unseal(change.old, context=place)
-                entry = {"changed_at": change.at, "column": one.what, "before": str(before)}
-                told.append(entry)
-    return sorted(told, key=lambda entry: str(entry["changed_at"]))
+                where = "note_before" if one.kind == "note" else "before"
+                told.append({**empty, "changed_at": change.at, "column": one.what, where: before})
+    return sorted(told, key=lambda entry: entry["changed_at"])
 
 
 def collect(shop: Shop, connection: sa.Connection, held: Held, laws: Book, on: date) -> Content:
