@@ -67,9 +67,37 @@ watch       who looked at customers in an unusual way
 snapshot    a copy of the live database, whole at one moment
 pack        all of it squeezed, or only what changed
 archive     sealed for two people
+manifest    a signed list, in which whatever is missing or forged is named
+places      a folder, a USB disk, a bucket, a server; read back after each write
+sftp        servers that are known, so that no stranger gets the password
+beside      keys, settings and erasures, which go along
+keeping     which of them stay, and when an erased customer has left the last
+backup_state  what was seen of them, so that one that vanishes is missed
+rescue      one customer from a restored copy, with all that hung on them
+certificate  one signed page that says what a drill proved
+pgdump      the same for PostgreSQL, with nothing hidden left out
+
+law         every rule as a row with its source, day read and confidence
+clocks      deadlines, counted as their rule says
+binding     a shop held against a legal test: yes, no or unknown
+law_check   what is wrong in a folder of such rows
+law_review  an old row read again, with a trace of who did
+
+request_book  what customers asked for, in lines that nobody can change
+request_state  where a request stands, what comes next and by when
+identity    who asks, without a passport
+package     all that is held on one customer, and nothing about others
+package_page  as a page that anybody can read and nothing runs in
+outgoing    every byte searched before it leaves
+vendors     everybody told who has the data, too
+incident    a theft or leak, written down in one file
+breach      whom to tell, by when, and why not the others
+breach_letters  letters, memo and calendar for that
 
 Where they meet: ``practice`` (made-up shops), ``files`` (exports, scans), ``vault`` (keys),
-``shop`` (a shop's folder), ``counter``, ``imports``, ``removals``, ``rekey``. What people touch:
-``cli``, ``cli_keys`` and ``cli_shop`` (the command `kit`) over ``terminal``, ``tour``,
-``lesson``, ``workspace``, ``lab``, ``doctor``, ``show``, ``copying``.
+``legal`` (law); ``shop`` (a shop's folder) with ``counter``, ``imports``, ``removals``, ``rekey``;
+``backup``, ``storing``, ``opening``, ``restore``, ``drill``, ``upkeep``; ``disclose``, ``grounds``,
+``asking``, ``gathering``, ``answering``, ``deleting``. What people touch: ``cli`` and ``cli_keys``,
+``cli_shop``, ``cli_backup``, ``cli_law``, ``cli_request`` (the command `kit`) over ``terminal``,
+``tour``, ``lesson``, ``workspace``, ``lab``, ``doctor``, ``show``, ``show_law``, ``copying``.
 """
