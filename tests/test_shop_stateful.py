@@ -20,13 +20,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from real_shop import make
 
 from kit import counter, forms, removals, rows, store
 from kit.inventory import Inventory
-from kit.shop import NoSuchCustomer, Shop
+from kit.shop import NoSuchCustomer
 from kit.trash import TrashError
 
-WORDS = "ocean-teapot-violin-candle-marble-tunnel"
 START = datetime(2026, 11, 24, 15, tzinfo=UTC)
 READY = forms.ready(*forms.example(), Inventory.default().fields)
 NUMBERS = itertools.count(1)
@@ -42,10 +42,7 @@ class Counter(RuleBasedStateMachine):
         super().__init__()
         self.home = Path(tempfile.mkdtemp(prefix="kit-model-"))
         self.now = START
-        place = {"database_url": self.address()} if self.address else {}
-        self.shop = Shop.init(
-            self.home / "shop", WORDS, name="X", time_zone="America/New_York", now=START, **place
-        )
+        self.shop = make(self.home / "shop", self.address() if self.address else None)
         self.model, self.trashed, self.erased = {}, {}, set()
 
     def teardown(self):
