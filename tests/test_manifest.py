@@ -393,6 +393,15 @@ def test_a_cut_end_shows_only_against_a_head_kept_elsewhere():
     assert look(old, head=head) == [(8, "older")]
 
 
+def test_an_altered_end_is_not_called_missing():
+    """The newest is there and was altered: nobody has to look for it."""
+    files, _ = place()
+    head = looked(files).head
+    files[file_of(files, 8)] = files[file_of(files, 8)][:-5]
+
+    assert look(files, head=head) == [(8, "altered")]
+
+
 def test_another_history_of_the_same_length_is_seen():
     """The till was set back and went on from there: number 8 is not the 8 that was seen."""
     files, _ = place()
