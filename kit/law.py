@@ -38,6 +38,7 @@ from typing import Any, Protocol
 FACTS = Path(__file__).with_name("facts")
 NOT_LAWS = {"elements", "calendars"}  # files in that folder with another shape
 LOW = "low"
+UNREAD_START = "first day in force"  # words of a doubt: it may have been the law before
 ADVICE = "guidance"  # the kind of a file that is no law
 DISCLAIMER = (
     "General information compiled by non-lawyers, current to {current_to}. It may be wrong or out "
@@ -268,9 +269,12 @@ class Laws:
             return Coverage(key, "unknown", "unknown: no such law in these files")
         now = [row for row in rows if row.in_force(on)]
         if not now:
-            ids, first = tuple(row.id for row in rows), min(row.starts for row in rows)
-            why = f"not in force before {first}" if on < first else "not in force on that day"
-            return Coverage(key, "no", f"no: {why}", ids)
+            ids, first = tuple(row.id for row in rows), min(rows, key=lambda row: row.starts)
+            if on < first.starts and not any(UNREAD_START in doubt for doubt in first.doubts):
+                return Coverage(key, "no", f"no: not in force before {first.starts}", ids)
+            if all(row.starts < on for row in rows):
+                return Coverage(key, "no", "no: no longer in force on that day", ids)
+            return Coverage(key, "unknown", "unknown: no row here is for that day", ids)
         tests = [row for row in now if row.duty == "applies"]
         if len(tests) > 1:
             return self._any(key, tests, business, on, ())

@@ -102,6 +102,26 @@ def test_a_day_between_two_rows_is_unknown_not_free(laws):
     assert answer(hole, on=date(2024, 6, 1), consumers={"US-VA": 5}) == "unknown"
 
 
+def test_a_rule_alone_on_a_day_without_a_row(laws):
+    """Enacted for later: no. Ended: no. A hole, or a first day that nobody read: unknown."""
+    unread = 'doubts = ["first day in force not read"]'
+    loaded = laws(
+        row("later", "respond", "2027-01-01", fact="va.later"),
+        row("ended", "cure", "2023-01-01, to = 2023-12-31", fact="va.ended"),
+        row("old", "verify", "2023-01-01, to = 2023-12-31", fact="va.hole"),
+        row("new", "verify", "2025-01-01", fact="va.hole"),
+        row("known", "notice", "2026-01-01", fact="va.known", more=unread),
+    )
+
+    def told(fact, on):
+        return loaded.covered(fact, {}, on).reason
+
+    assert told("va.later", ON) == "no: not in force before 2027-01-01"
+    assert told("va.ended", ON) == "no: no longer in force on that day"
+    assert told("va.hole", date(2024, 6, 1)) == "unknown: no row here is for that day"
+    assert told("va.known", date(2025, 6, 1)) == "unknown: no row here is for that day"
+
+
 def test_several_tests_bind_if_one_does(laws):
     """The sentence names the one that did, or all that did not."""
     loaded = laws(

@@ -231,6 +231,20 @@ def test_every_law_answers_for_every_shop(key):
         assert len(told.reason) > len("unknown: ")
 
 
+def test_the_book_gives_notice_banner_and_rows_by_id():
+    """What stands beside a date is of the rows that gave it."""
+    ids = ["us-ca-ccpa.know.ack"]
+    row = book().get(ids[0])
+
+    assert f"current to {row.read_on}" in book().disclaimer(ids)
+    assert book().banner(ids, row.review_by) == ""
+    assert ids[0] in book().banner(ids, row.review_by + timedelta(days=1))
+    assert row in book().rows(TODAY, "US-CA", "confirm_receipt", fact="ca.ack", law="us-ca-ccpa")
+    assert book().recompute("us-tx-breach.people", {"discovered": TODAY, "due": TODAY}) == [
+        "cannot compute: determined is not given"
+    ]
+
+
 def test_the_whole_survey_names_places_without_a_law_here():
     """Wyoming's law may exist; the kit does not know it, and says so."""
     told = {one.key: one for one in book().survey({**FLOWERS, "state": "US-WY"}, TODAY)}
