@@ -7,7 +7,7 @@ that KIT_PAPER_KEY_FILE names, never from an argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,7 @@ import typer
 
 from kit.cli_keys import ask, new_secret, paper_key, secret
 from kit.cli_shop import Actor, Customer, Yes, opened
-from kit.terminal import FOUND, Json, ShopFolder, answer, now, progress, say, warn
+from kit.terminal import FOUND, Json, ShopFolder, answer, now, say, steps, warn
 
 if TYPE_CHECKING:
     from kit.places import Place
@@ -36,13 +36,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-
-@contextmanager
-def _steps() -> Iterator[Callable[[str, int, int | None], None]]:
-    """Draw one bar that goes through the steps."""
-    with progress("working") as tick:
-        yield lambda step, done, total: tick(done, total)
 
 
 def _source(folder: Path, said: Settings, named: str | None) -> tuple[str | None, Place]:
@@ -131,7 +124,7 @@ def make(
     """
     from kit import backup, show
 
-    with opened(shop, actor) as (place, who), _steps() as tick:
+    with opened(shop, actor) as (place, who), steps("working") as tick:
         done = backup.make(place, actor=who, now=now(), full=full, progress=tick)
         signed = backup.fingerprint(place.keyring.public_key())
     made = done.manifest
@@ -240,7 +233,7 @@ def verify(
     """
     from kit import upkeep
 
-    with _closed_shop(shop, None) as (place, _), _steps() as tick:
+    with _closed_shop(shop, None) as (place, _), steps("working") as tick:
         found = upkeep.verify(place, now=now(), only=only, progress=tick)
     if as_json:
         answer([{"name": one.name, "right": one.right, "faults": one.faults} for one in found])
@@ -268,7 +261,7 @@ def drill(
     with opened(shop, actor) as (place, who):
         name, home = _source(shop, place.settings, source)
         key = paper_key()
-        with _steps() as tick:
+        with steps("working") as tick:
             done = drill.run(place, home, key, actor=who, now=now(), name=name, progress=tick)
     if as_json:
         answer({"passed": done.drill.passed, "sentence": done.drill.sentence,
@@ -308,7 +301,7 @@ def prune(yes: Yes = False, shop: ShopFolder = Path(), as_json: Json = False) ->
     """
     from kit import upkeep
 
-    with _closed_shop(shop, None) as (place, _), _steps() as tick:
+    with _closed_shop(shop, None) as (place, _), steps("working") as tick:
         found = upkeep.prune(place, now=now(), do=yes, progress=tick)
     if as_json:
         answer([{"name": one.name, "would_go": one.plan.remove, "gone": one.gone,
@@ -355,7 +348,7 @@ def restore(
             who = actor or made.settings.owner
             homes = backup.places(shop, made.settings)
             name = next((n for n, home in homes.items() if home.label == place.label), None)
-            with _steps() as tick:
+            with steps("working") as tick:
                 done = restore.restore(
                     made, place, [key], actor=who, now=now(), name=name, number=number,
                     without_ledger=without_ledger, progress=tick,
@@ -368,7 +361,7 @@ def restore(
                 say("Close the till and every other program first, then add --yes")
                 return
             key = paper_key()
-            with _steps() as tick:
+            with steps("working") as tick:
                 done = restore.restore(
                     made, place, [key], actor=who, now=now(), name=name, number=number,
                     without_ledger=without_ledger, progress=tick,
@@ -433,7 +426,7 @@ def rescue(
     with opened(shop, actor) as (made, who):
         name, place = _source(shop, made.settings, source)
         key = paper_key()
-        with _steps() as tick:
+        with steps("working") as tick:
             done = restore.rescue_customer(
                 made, place, [key], text, actor=who, now=now(), confirm=confirm, name=name,
                 number=number, on_conflict="replace" if replace else "skip", progress=tick,

@@ -39,6 +39,13 @@ def answer(value: object) -> None:
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
     """Draw a bar on standard error while the work inside goes on."""
+    with steps(what) as step:
+        yield lambda done, total: step(what, done, total)
+
+
+@contextmanager
+def steps(first: str) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Draw a bar that says which step of the work inside goes on."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -52,8 +59,10 @@ def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(first, total=None)
+        yield lambda step, done, total: bar.update(
+            task, description=step, completed=done, total=total
+        )
 
 
 def now() -> datetime:
