@@ -127,10 +127,12 @@ def add_place(folder: Path, name: str, address: str, *, offsite: bool) -> None:
 
 def places(folder: Path, said: Settings) -> dict[str, Place]:
     """Return where backups go; a relative path starts in the shop's folder."""
-    return {
-        name: Place(address if "://" in address else folder.resolve() / address, sftp=_sftp)
-        for name, address in said.backup.places.items()
-    }
+    return {name: place_at(address, folder) for name, address in said.backup.places.items()}
+
+
+def place_at(address: str, folder: Path = Path()) -> Place:
+    """Return the place at an address; a relative path starts in *folder*."""
+    return Place(address if "://" in address else folder.resolve() / address, sftp=_sftp)
 
 
 def _sftp(address: str, options: Mapping[str, Any]) -> tuple[Any, str]:

@@ -41,11 +41,10 @@ app = typer.Typer(
 def _source(folder: Path, said: Settings, named: str | None) -> tuple[str | None, Place]:
     """Return a place by name or address; unsaid, the first off-site one."""
     from kit import backup
-    from kit.places import Place
 
     homes = backup.places(folder, said)
     if named is not None and named not in homes:
-        return None, Place(named if "://" in named else Path(named).resolve())
+        return None, backup.place_at(named)
     name = named or next(iter(said.backup.offsite), next(iter(homes)))
     return name, homes[name]
 
