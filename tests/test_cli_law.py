@@ -12,36 +12,20 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from run_kit import run
+from test_cli import KIT
 
 from kit import law, legal
 
 ROOT = Path(__file__).parent.parent
-KIT = [
-    sys.executable,
-    "-c",
-    "from kit import cli, cli_law\n"
-    "if cli_law.app not in [group.typer_instance for group in cli.app.registered_groups]:\n"
-    "    cli.app.add_typer(cli_law.app)\n"
-    "cli.main()",
-    "law",
-]
 NOTICE = "General information compiled by non-lawyers, current to "
 FLOWERS = "--state CA --revenue 400000 --consumers 1200 --fact sale_share_pct=0".split()
 ON = ["--on", "2026-11-24"]
 
 
-def kit(*arguments, cwd=ROOT, typed=None):
-    """Run a command as a user would, in a process of its own."""
-    return subprocess.run(
-        [*KIT, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=cwd,
-        input=typed,
-        env={**os.environ, "PYTHONUTF8": "1", "COLUMNS": "100", "TERM": "dumb",
-             "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+def kit(*arguments, cwd=ROOT):
+    """Run a command about law."""
+    return run("law", *arguments, cwd=cwd)
 
 
 def test_one_law_and_why():
@@ -242,7 +226,7 @@ def test_review_at_a_terminal_asks_and_writes_down(facts, answers, says):
     main, terminal = pty.openpty()
     before = (facts / "CHANGES.md").read_text(encoding="utf-8")
     process = subprocess.Popen(
-        [*KIT, "review", "--facts", facts, "--reader", "Maria"],
+        [*KIT, "law", "review", "--facts", facts, "--reader", "Maria"],
         stdin=terminal,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -288,53 +272,16 @@ REFUSED = [
         pytest.param(["show", "ca.nothing"], 1, "no rule called", id="nothing to show"),
         pytest.param(["show", "--facts", "nowhere"], 1, "no law in nowhere", id="no facts"),
     ]  # fmt: skip
-ALL_AT_ONCE = """
-import contextlib, io, json, sys
-from kit import cli, cli_law
-if cli_law.app not in [group.typer_instance for group in cli.app.registered_groups]:
-    cli.app.add_typer(cli_law.app)
-told = []
-for arguments in json.load(sys.stdin):
-    sys.argv = ["kit", "law", *arguments]
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-    if isinstance(code, str):  # what Python prints as it ends
-        code, said = 1, io.StringIO(code + chr(10))
-    told.append([code, said.getvalue()])
-json.dump(told, sys.stdout)
-"""
-
-
-@pytest.fixture(scope="module")
-def refusals():
-    """Return what each refused command said: one process for all, as each takes half a second."""
-    commands = [case.values[0] for case in REFUSED]
-    ran = subprocess.run(
-        [sys.executable, "-c", ALL_AT_ONCE],
-        input=json.dumps(commands),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=ROOT,
-        env={**os.environ, "PYTHONUTF8": "1", "COLUMNS": "100", "TERM": "dumb"},
-    )
-    assert ran.returncode == 0, ran.stderr
-    return dict(zip(map(tuple, commands), json.loads(ran.stdout), strict=True))
 
 
 @pytest.mark.parametrize(("arguments", "code", "says"), REFUSED)
-def test_refuses(arguments, code, says, refusals):
+def test_refuses(arguments, code, says):
     """Each mistake is one plain line, with what to do."""
-    ended, said = refusals[tuple(arguments)]
+    ran = kit(*arguments)
 
-    assert ended == code, said
-    assert says in re.sub(r"[\s│]+", " ", said)
-    assert "Traceback" not in said
-    assert code == 2 or len(said.strip().splitlines()) == 1
+    assert ran.returncode == code, ran.stderr
+    assert says in re.sub(r"[\s│]+", " ", ran.stderr)
+    assert code == 2 or len(ran.stderr.strip().splitlines()) == 1
 
 
 def test_nothing_is_due_on_the_day_the_facts_were_read():

@@ -1,22 +1,16 @@
-"""`kit init`, `find`, `who`, `delete`, `erase`, `expire`, `audit`: what an owner types and reads.
-
-Commands run in this process, which spares a second each; test_cli.py starts real ones.
-"""
+"""`kit init`, `find`, `who`, `delete`, `erase`, `expire`, `audit`: what one types and reads."""
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import sqlite3
-import sys
-from contextlib import chdir, closing, redirect_stderr, redirect_stdout
-from types import SimpleNamespace
+from contextlib import closing
 
 import pytest
 from real_shop import WORDS, content, exports, filled, sums
+from run_kit import run
 
-from kit import cli
 from kit.shop import Shop
 from kit.terminal import now
 
@@ -25,21 +19,11 @@ RED = "Backups are RED: "  # this shop has none; test_backup.py is about that
 
 def kit(shop, *arguments, **environment):
     """Run a command in the shop's folder; return its exit code and what it says."""
-    out, err = io.StringIO(), io.StringIO()
-    told = {"KIT_PASSPHRASE_FILE": str(shop / "passphrase"), "COLUMNS": "100", "TERM": "dumb"}
-    with pytest.MonkeyPatch.context() as patch, chdir(shop):
-        for name, value in (told | environment).items():
-            patch.setenv(name, value)
-        patch.setattr(sys, "argv", ["kit", *map(str, arguments)])
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            cli.main()
-    code = ended.value.code or 0
-    if isinstance(code, str):
-        err.write(code + "\n")
-        code = 1
-    stderr = "".join(x for x in err.getvalue().splitlines(True) if not x.startswith(RED))
-    assert WORDS not in out.getvalue() + stderr
-    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=stderr)
+    told = {"KIT_PASSPHRASE_FILE": str(shop / "passphrase")} | environment
+    ran = run(*arguments, cwd=shop, **told)
+    ran.stderr = "".join(x for x in ran.stderr.splitlines(True) if not x.startswith(RED))
+    assert WORDS not in ran.stdout + ran.stderr
+    return ran
 
 
 def done(shop, *arguments, **environment):
