@@ -149,9 +149,7 @@ def imports_in():
     if not hasattr(os, "fork"):
         yield plainly
         return
-    packages = sorted(
-        set().union(*map(needs, TOOLS)) & {"numpy", "pandas", "pyarrow", "sqlalchemy"}
-    )
+    packages = ["numpy", "pandas", "pyarrow", "sqlalchemy"]
     command = [sys.executable, "-c", IMPORTER, *packages]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as server:
