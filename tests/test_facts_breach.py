@@ -361,6 +361,7 @@ def test_a_vendor_tells_the_shop(place, n, unit):
     assert row.recipient == "owner"
     assert (row.clock.get("n"), row.clock.get("unit", "")) == (n, unit)
     assert n or row.no_fixed_day == "immediately"
+    assert not n or row.clock["start"] == ("earliest_of" if place == "US-AL" else "discovered")
     assert one.verdict == breach.NO_DUTY
 
 
@@ -370,6 +371,15 @@ def test_the_written_risk_test_is_kept(place, months):
     row = BOOK.get(f"br.memo.{place}", ON)
 
     assert (row.keep["n"], row.keep["unit"]) == (months, "month")
+    assert row.keep["start"] == ("discovered" if place == "la" else "determined")
+
+
+def test_florida_wants_the_risk_test_within_thirty_days():
+    """The Department of Legal Affairs gets a copy."""
+    row = BOOK.get("us-fl-breach.memo_sent")
+
+    assert row.value["send_to"] == "Florida Department of Legal Affairs"
+    assert BOOK.deadline(row, {"determined": ON}, zone=ZONE, on=ON).due == date(2026, 10, 1)
 
 
 def test_california_had_no_number_of_days_before_2026():
