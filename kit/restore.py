@@ -329,6 +329,8 @@ def _swap(live: Path, copy: Path, now: datetime) -> Path | None:
     """
     part = live.with_name(f".{live.name}.restored")
     kept = live.with_name(f"{backup.BEFORE}{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+    while kept.exists():  # tried again within a second; never replace what was kept
+        kept = kept.with_name(f"{kept.name}-again")
     half = kept.with_name(f"{kept.name}.part")
     old = [path for end in SIDES if (path := live.with_name(live.name + end)).exists()]
     settled = False
