@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -26,15 +28,18 @@ def residence(shop: Shop, connection: sa.Connection, customer: str) -> str:
     """Return where a customer lives, such as ``US-CA`` or ``DE``, as their address says."""
     table = shop.tables.tables["addresses"]
     found = rows.find(connection, table, {"customer_id": customer})
-    for row in shop.opened("addresses", found):
-        country = str(row.get("country") or shop.settings.region).strip().upper()
-        region = str(row.get("region") or "").strip().upper()
-        if country in ("US", "USA", "UNITED STATES"):
-            code = STATE_CODES.get(region, region)
-            return f"US-{code}" if code in binding.STATES else UNKNOWN
-        if len(country) == 2:
-            return country
-    return UNKNOWN
+    places = [place_of(row, shop.settings.region) for row in shop.opened("addresses", found)]
+    return next(iter(places), UNKNOWN)
+
+
+def place_of(address: Mapping[str, Any], home: str) -> str:
+    """Return the place of an address: ``US-CA``, ``DE`` or unknown; *home* where none is named."""
+    country = str(address.get("country") or home).strip().upper()
+    region = str(address.get("region") or "").strip().upper()
+    if country in ("US", "USA", "UNITED STATES"):
+        code = STATE_CODES.get(region, region)
+        return f"US-{code}" if code in binding.STATES else UNKNOWN
+    return country if len(country) == 2 else UNKNOWN
 
 
 def ground(

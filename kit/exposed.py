@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: MIT-0
+"""After a theft or a leak, find out whose data and which, and whom the rules ask to tell.
+
+From the log of who looked at whom, and from the inventory, comes a draft of the incident; a person
+completes it. From that come the findings, the letters, the memo and the calendar (`kit.breach`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from kit import agenda, audit, breach, breach_letters, clocks, grounds, incident
+from kit.breach import Assessment
+from kit.breach_letters import Story
+from kit.incident import DataSet, Incident
+from kit.legal import Book
+from kit.shop import CUSTOMERS, SEALED, Shop
+
+ELEMENTS_FILE = "elements.toml"
+ELEMENTS = {  # columns to names of the list of elements; another column of such a name is that
+    **{f"customers.{c}": "name" for c in ("first_name", "last_name", "name", "nickname")},
+    **{f"customers.{c}": "loyalty_id" for c in ("customer_id", "reference")},
+    **{f"customers.{c}": "visits" for c in ("first_visit_on", "last_visit_on", "visits")},
+    **{f"customers.{c}": "staff_note" for c in ("note", "tags")},
+    **{f"addresses.{c}": "postal_address" for c in ("street", "city", "postcode")},
+    "customers.birthday": "birth_date",
+    "customers.spent_cents": "purchases",
+    "customers.loyalty_points": "points",
+    "loyalty.points": "points",
+    "sales.total_cents": "purchases",
+    "lines.product_id": "purchases",
+    "sales.note": "staff_note",
+    "lines.note": "staff_note",
+    "payments.note": "staff_note",
+}
+EVERYBODY = ("export", "list", "print", "backup")  # actions of which the log names no customer
+CIPHER, BITS = "AES-256-GCM", 256
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Whose data were looked at, as the log tells.
+
+    Attributes:
+        customers: Their numbers; those who are gone since are only counted in `gone`.
+        everybody: Something was done with many at once, so it may have been anybody.
+        entries: How many entries of the log there are.
+        roles: In which roles it was done: what they may see was seen.
+    """
+
+    customers: frozenset[str]
+    gone: int
+    everybody: bool
+    entries: int
+    roles: frozenset[str]
+
+
+def looked_at(
+    shop: Shop,
+    *,
+    since: datetime,
+    until: datetime,
+    people: Collection[str] = (),
+    actor: str,
+    now: datetime,
+) -> Looked:
+    """Return whose data somebody looked at between two moments, by the log; the look is logged.
+
+    Args:
+        shop: An open shop.
+        since: The first moment.
+        until: The first moment that is too late.
+        people: Only these of the staff, such as the one whose password was stolen.
+        actor: Who asks.
+        now: The time, with its zone.
+    """
+    with shop.writing(actor, now) as connection:
+        found = [
+            one
+            for one in audit.entries(connection, since=since, until=until)
+            if (not people or one["actor"] in people) and not one["action"].startswith("refused:")
+        ]
+        hashes = {one["subject"] for one in found if one["subject"]}
+        ids = connection.scalars(sa.select(shop.tables.tables[CUSTOMERS].c.customer_id))
+        theirs = {one for one in ids if shop.log.subject(one) in hashes}
+        shop.note(connection, actor, "list", "proof", now, filter="breach", count=len(theirs))
+    roles = frozenset(one["role"] for one in found)
+    many = any(one["action"] in EVERYBODY for one in found)
+    return Looked(frozenset(theirs), len(hashes) - len(theirs), many, len(found), roles)
+
+
+def data_sets(
+    shop: Shop,
+    laws: Book,
+    *,
+    customers: Collection[str] | None = None,
+    roles: Collection[str] = (),
+    key_exposed: bool | None = None,
+) -> list[DataSet]:
+    """Return what was exposed, as the inventory names it: sealed fields, and fields in the clear.
+
+    Args:
+        shop: An open shop.
+        laws: The rules, which name the elements.
+        customers: Whose; None for everybody, such as when the database was copied.
+        roles: What somebody in one of these sees, in the clear; else the database as it lies.
+        key_exposed: Whether who has the database has the keys, too; None if nobody knows.
+    """
+    known = {one["name"] for one in _elements(laws)}
+    held: dict[bool, set[str]] = {True: set(), False: set()}
+    with shop.reading() as connection:
+        for full, one in shop.inventory.fields.items():
+            element = ELEMENTS.get(full) or (one.name if one.name in known else "")
+            if not element or not one.personal or (roles and not {*roles} & {*one.see}):
+                continue
+            if _there(shop, connection, one.table, one.name):
+                held[one.protect in SEALED and not roles].add(element)
+        persons = _persons(shop, connection, customers)
+    made = []
+    for sealed, elements in held.items():
+        if elements and persons:
+            locked: dict[str, Any] = {"encrypted": True, "algorithm": CIPHER, "bits": BITS}
+            seen = f"fields that a {' or '.join(sorted(roles))} sees" if roles else ""
+            name = "sealed fields" if sealed else seen or "fields in the clear"
+            more = {**locked, "key_exposed": key_exposed} if sealed else {}
+            made.append(DataSet(name, frozenset(elements), persons, access="acquired", **more))
+    return made
+
+
+def _there(shop: Shop, connection: sa.Connection, table: str, column: str) -> bool:
+    made = shop.tables.tables.get(table)
+    if made is None or column not in made.c:
+        return False
+    query = sa.select(sa.literal(1)).where(made.c[column].is_not(None)).limit(1)
+    return connection.scalar(query) is not None
+
+
+def _persons(
+    shop: Shop, connection: sa.Connection, customers: Collection[str] | None
+) -> dict[str, int | None]:
+    """Count customers by where they live; of an address that says nothing: unknown."""
+    table, home = shop.tables.tables["addresses"], shop.settings.region
+    place: dict[str, str] = {}
+    names = [name for name in ("region", "country") if name in table.c]
+    sealed = [name for name in names if name in shop.sealed_columns("addresses")]
+    for row in connection.execute(sa.select(table)).mappings() if names else ():
+        if customers is None or row["customer_id"] in customers:
+            said = shop.opened("addresses", [dict(row)])[0] if sealed else dict(row)
+            place.setdefault(row["customer_id"], grounds.place_of(said, home))
+    ids = connection.scalars(sa.select(shop.tables.tables[CUSTOMERS].c.customer_id))
+    whose = (one for one in ids if customers is None or one in customers)
+    counted = Counter(place.get(one, grounds.UNKNOWN) for one in whose)
+    return dict(sorted(counted.items()))
+
+
+def draft(name: str, sets: Iterable[DataSet], **moments: datetime | None) -> str:
+    """Return an incident as TOML, for a person to complete: what the kit cannot know is named.
+
+    Args:
+        name: Your word for it.
+        sets: From `data_sets`.
+        moments: Such as occurred and discovered.
+    """
+    lines = [
+        "# What is known of the incident. Complete it, then: kit breach assess. What each key",
+        "# means stands at the top of kit/incident.py; determined, vendor, hold, no_harm can be",
+        "# added.",
+        "format = 1",
+        f"name = {json.dumps(name)}",
+    ]
+    lines += [f"{key} = {at.isoformat()}" for key, at in moments.items() if at]
+    for one in sets:
+        people = ", ".join(f"{place} = {count}" for place, count in one.persons.items())
+        words = ", ".join(f'"{element}"' for element in sorted(one.elements))
+        lines += ["", "[[data]]", f"name = {json.dumps(one.name)}", f"elements = [{words}]"]
+        lines += [f"persons = {{ {people} }}", f'access = "{one.access}"']
+        if one.encrypted:
+            exposed = {True: "true", False: "false", None: '"unknown"'}[one.key_exposed]
+            lines += ["encrypted = true", f'algorithm = "{one.algorithm}"', f"bits = {one.bits}"]
+            lines += [f"key_exposed = {exposed}  # whoever has the keyring and its passphrase"]
+    text = "\n".join(lines) + "\n"
+    incident.read(text)  # what is written can be read
+    return text
+
+
+def assess(
+    what: Incident, laws: Book, business: Mapping[str, Any], *, zone: tzinfo, today: date
+) -> Assessment:
+    """Say for every rule of every place whether somebody has to be told, whom, and by when."""
+    day = what.discovered.astimezone(zone).date() if what.discovered else today
+    rules = laws.rows(day)
+    members = {law.jurisdiction: law.includes for law in laws.laws.values() if law.includes}
+    binds = {
+        row.id: laws.covered(row.id, business, day).answer
+        for row in rules
+        if row.covered_if and row.duty in breach.TELL
+    }
+
+    def count(row: Any, events: Mapping[str, Any]) -> clocks.Deadline:
+        return laws.deadline(row, events, zone=zone, on=day)
+
+    return breach.assess(what, rules, count, members=members, binds=binds)
+
+
+def write_up(
+    folder: Path,
+    what: Incident,
+    found: Assessment,
+    laws: Book,
+    *,
+    story: Story | None = None,
+    zone: tzinfo,
+    now: datetime,
+) -> list[Path]:
+    """Write the memo, the calendar and, with your words, the letters; return the files."""
+    today = now.astimezone(zone).date()
+    day = what.discovered.astimezone(zone).date() if what.discovered else today
+    used = [one.rule for one in found.findings if one.rule]
+    kept: dict[str, date | None] = dict(_kept(found.memo_rules, what, laws, zone))
+    text = breach_letters.memo(
+        found.findings,
+        what.facts(),
+        always=found.always,
+        kept=kept,
+        disclaimer=laws.disclaimer(used),
+        now=now.astimezone(zone),
+    )
+    dates = breach_letters.entries(found.findings, what.name, today=today)
+    files = {"memo.md": text.encode(), "dates.ics": agenda.write(dates, now=now)}
+    if story:
+        labels = {one["name"]: one["label"] for one in _elements(laws)}
+        forms = laws.rows(day, duty="notice")
+        for letter in breach_letters.letters(found.findings, story, forms, labels):
+            files[f"{letter.file_name}.html"] = letter.page().encode()
+            files[f"{letter.file_name}.txt"] = letter.text().encode()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in files]
+
+
+def _kept(
+    rules: Iterable[str], what: Incident, laws: Book, zone: tzinfo
+) -> Iterator[tuple[str, date | None]]:
+    for rule in rules:
+        try:
+            yield rule, clocks.keep_until(laws.get(rule), what.events, zone=zone)
+        except clocks.ClockError:  # what it counts from has not happened yet
+            yield rule, None
+
+
+def folder_of(shop: Shop, name: str) -> Path:
+    """Return the folder in which what belongs to an incident is kept."""
+    word = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:40] or "incident"
+    return shop.folder / "records" / f"breach-{word}"
+
+
+def read_story(path: Path) -> Story:
+    """Read your own words from TOML: shop, contact, what_happened, doing and more."""
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return Story(**{"address": "", **said})
+    except (tomllib.TOMLDecodeError, TypeError):
+        pass
+    raise breach_letters.LetterError(
+        f"{path.name}: not TOML with shop, address, contact, what_happened and doing; see "
+        "kit/breach_letters.py"
+    )
+
+
+def _elements(laws: Book) -> list[dict[str, Any]]:
+    with (laws.folder / ELEMENTS_FILE).open("rb") as file:
+        listed: list[dict[str, Any]] = tomllib.load(file)["element"]
+    return listed

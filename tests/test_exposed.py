@@ -1,0 +1,186 @@
+"""The stolen laptop, with and without the key; the stolen password: whose data, whom to tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+from asked_shop import LAWS, ME, buyer, change, put
+from real_shop import LATER, NOW, content, filled, sound
+
+from kit import audit, exposed, incident, removals
+from kit.breach_letters import LetterError, Story
+
+HOUR = timedelta(hours=1)
+STORY = Story(
+    "Corner Flowers", "1 Elm Street", "212-555-0142", "A laptop was stolen.", "New locks."
+)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Return a shop with three customers in California, two in New York, one in Germany."""
+    with filled(tmp_path / "shop") as made:
+        homes = [row["address_id"] for row in content(made)["addresses"]]
+        places = [("California", "US")] * 3 + [("NY", "US")] * 2 + [(None, "DE")]
+        for home, (region, country) in zip(homes, places, strict=False):
+            change(made, "addresses", home, region=region, country=country)
+        for home in homes[len(places) :]:
+            change(made, "addresses", home, region="??", country=None)
+        yield made
+
+
+def incident_of(shop, **change):
+    """Return the theft of the database, found out an hour later."""
+    sets = exposed.data_sets(shop, LAWS, **change)
+    return incident.read(exposed.draft("laptop stolen", sets, occurred=NOW, discovered=NOW + HOUR))
+
+
+def findings(shop, what):
+    """Hold an incident against the rules."""
+    found = exposed.assess(
+        what, LAWS, shop.settings.business, zone=shop.settings.zone, today=LATER.date()
+    )
+    return {(one.place, one.recipient): one for one in found.findings}
+
+
+def test_a_stolen_database_is_everybody(shop):
+    """By where they live, and by what the inventory seals and what it leaves open."""
+    sealed, clear = exposed.data_sets(shop, LAWS, key_exposed=False)
+
+    assert (sealed.name, sealed.encrypted, sealed.bits) == ("sealed fields", True, 256)
+    assert {"email", "phone", "postal_address", "staff_note"} <= sealed.elements
+    assert {"name", "visits", "purchases", "card_last4"} <= clear.elements
+    assert not clear.encrypted
+    assert "email" not in clear.elements
+    assert sealed.persons["US-CA"] == 3
+    assert (sealed.persons["US-NY"], sealed.persons["DE"]) == (2, 1)
+    assert sum(sealed.persons.values()) == len(content(shop)["customers"])
+
+
+def test_a_password_that_was_stolen_exposes_what_was_looked_at(shop):
+    """Whom it looked at, and what its role sees, in the clear; the log tells both."""
+    ana = buyer(shop)
+    shop.find(ana["email"], actor="sam", purpose="sale", now=NOW)
+    shop.find(ana["last_name"], actor="max", purpose="sale", now=NOW + HOUR)
+    span = {"since": NOW, "until": NOW + HOUR, **ME}
+    looked = exposed.looked_at(shop, people=["sam"], **span)
+    (clear,) = exposed.data_sets(shop, LAWS, customers=looked.customers, roles=looked.roles)
+
+    assert looked.customers == {ana["customer_id"]}
+    assert not looked.everybody
+    assert looked.roles == {"cashier"}
+    assert sum(clear.persons.values()) == 1
+    assert "name" in clear.elements
+    assert not {"email", "phone"} & clear.elements  # a cashier does not see them
+    assert exposed.looked_at(shop, people=["tom"], **span).customers == frozenset()
+    sound(shop)
+
+
+def test_an_export_may_be_anybody(shop):
+    """The log says how many, not who; so all are counted."""
+    with shop.writing("mia", NOW) as connection:
+        shop.note(connection, "mia", "export", "marketing", NOW, count=9)
+
+    assert exposed.looked_at(shop, since=NOW, until=LATER, **ME).everybody
+
+
+def test_who_was_erased_since_is_counted(shop):
+    """They cannot be told any more, but the memo says that there was somebody."""
+    ana = buyer(shop)
+    shop.find(ana["email"], actor="sam", purpose="sale", now=NOW)
+    removals.erase(shop, removals.plan_erasure(shop, ana["customer_id"], now=NOW), **ME)
+    looked = exposed.looked_at(shop, since=NOW, until=LATER, people=["sam"], **ME)
+
+    assert (looked.gone, looked.customers) == (1, frozenset())
+    assert exposed.data_sets(shop, LAWS, customers=looked.customers, roles=["cashier"]) == []
+
+
+def test_looking_is_logged(shop):
+    """Also who asks whom a breach touches."""
+    exposed.looked_at(shop, since=NOW, until=LATER, **ME)
+    with shop.reading() as connection:
+        assert [e["action"] for e in audit.entries(connection)][-1] == "list"
+
+
+def test_a_column_counts_by_its_name_once_it_holds_something(shop):
+    """A log-in name that no customer has was not stolen; one customer's was."""
+    before = exposed.data_sets(shop, LAWS)
+    put(shop, "customers", {"customer_id": "c-1", "username": "ana77"})
+    after = exposed.data_sets(shop, LAWS)
+
+    assert not any("username" in one.elements for one in before)
+    assert [one.name for one in after if "username" in one.elements] == ["sealed fields"]
+
+
+def test_the_key_decides(shop):
+    """A name with a licence number: sealed and the key safe, nobody is told; else by the dates."""
+    base = incident_of(shop)
+    risky = replace(
+        base.data[0], elements=frozenset({"name", "driver_licence"}), persons={"US-CA": 3, "DE": 1}
+    )
+    answers = {}
+    for exposed_ in (False, True, None):
+        what = replace(base, data=(replace(risky, key_exposed=exposed_),))
+        answers[exposed_] = findings(shop, what)
+
+    assert answers[False]["US-CA", "people"].verdict == "no duty"
+    assert "key not exposed" in answers[False]["US-CA", "people"].reason
+    told = answers[True]["US-CA", "people"]
+    assert told.verdict == "duty"
+    assert told.due == date(2026, 12, 24)  # thirty days after it was found out
+    assert {k: (v.verdict, v.due) for k, v in answers[None].items()} == {
+        k: (v.verdict, v.due) for k, v in answers[True].items()
+    }
+    assert answers[False]["EU", "authority"].verdict == "duty"
+
+
+def test_it_is_written_up(shop, tmp_path):
+    """Memo with reasons, calendar, and letters in your words; customers are in none of them."""
+    base = incident_of(shop)
+    risky = replace(base.data[1], elements=frozenset({"name", "driver_licence"}))
+    what = replace(base, data=(risky,))
+    found = exposed.assess(what, LAWS, {}, zone=shop.settings.zone, today=LATER.date())
+    folder = exposed.folder_of(shop, what.name)
+    files = exposed.write_up(
+        folder, what, found, LAWS, story=STORY, zone=shop.settings.zone, now=LATER
+    )
+    names = {path.name for path in files}
+    everything = b"".join(path.read_bytes() for path in files).decode()
+
+    assert folder.name == "breach-laptop-stolen"
+    assert {"memo.md", "dates.ics", "letter-us-ca-people.html"} <= names
+    assert "BEGIN:VCALENDAR" in everything
+    assert "Not to be told, and why" in (folder / "memo.md").read_text()
+    assert "not legal advice" not in (folder / "letter-us-ca-people.txt").read_text().casefold()
+    assert buyer(shop)["last_name"] not in everything
+    without = exposed.write_up(tmp_path, what, found, LAWS, zone=shop.settings.zone, now=LATER)
+    assert {path.name for path in without} == {"memo.md", "dates.ics"}
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("../../etc", "breach-etc"),
+        ("Laptop / van <b>", "breach-laptop-van-b"),
+        ("\u202e", "breach-incident"),
+        ("x" * 99, "breach-" + "x" * 40),
+    ],
+)
+def test_a_name_is_no_path(shop, name, folder):
+    """Whatever the incident is called, its folder lies in the shop's records."""
+    assert exposed.folder_of(shop, name) == shop.folder / "records" / folder
+    sets = exposed.data_sets(shop, LAWS)
+    assert incident.read(exposed.draft(name, sets, discovered=NOW)).name == name
+
+
+def test_a_story_that_is_none_is_refused(tmp_path):
+    """With what it has to say."""
+    path = tmp_path / "story.toml"
+    for text in ("shop = ", 'shop = "x"', 'mood = "bad"'):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(LetterError, match="what_happened"):
+            exposed.read_story(path)
+    path.write_text('shop = "a"\ncontact = "b"\nwhat_happened = "c"\ndoing = "d"\n')
+    assert exposed.read_story(path).doing == "d"
