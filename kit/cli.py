@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from kit import cli_backup, cli_keys, cli_law, cli_request, cli_shop
+from kit import cli_backup, cli_breach, cli_keys, cli_law, cli_request, cli_shop
 from kit.terminal import FOUND, Json, ShopFolder, answer, now, progress, say
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ app.add_typer(cli_shop.app)
 app.add_typer(cli_backup.app)
 app.add_typer(cli_law.app)
 app.add_typer(cli_request.app)
+app.add_typer(cli_breach.app)
 for command in (
     cli_shop.init,
     cli_shop.find,
