@@ -86,6 +86,7 @@ def _walk(folder: Path, say: Say, progress: Progress) -> None:
     _seal(folder, say, progress)
     words = _store(folder, exports, say, progress)
     _back_up(folder, words, say, progress)
+    _disclose(folder, words, say, progress)
     if folder.name.startswith("kit-tour-"):
         say("The made-up shop has been thrown away. To keep one: kit tour my-shop")
     else:
@@ -153,7 +154,7 @@ def _store(folder: Path, exports: list[Path], say: Say, progress: Progress) -> s
         for path in exports:
             with progress(f"importing {path.name}"):
                 taken = imports.import_file(place, path, actor="owner", now=moment)
-            new = ", ".join(f"{count:,} {table}" for table, count in taken.added.items())
+            new = ", ".join(f"{table} {count:,}" for table, count in taken.added.items())
             say(f"   {path.name}: {new or 'nothing new'}")
         row = next(r for r in _rows(folder / "shop" / "customers.csv") if r["email"])
         leaks = [
@@ -167,7 +168,9 @@ def _store(folder: Path, exports: list[Path], say: Say, progress: Progress) -> s
         say(f"   Found again through its search number: {len(found)} customer. It was logged.")
         moved = removals.delete(place, found[0].id, actor="owner", now=moment)
         removals.undelete(place, moved.trash_id, actor="owner", now=moment)
-        say(f"   Deleted by accident, and brought back with {sum(moved.links.values())} sales.")
+        say(
+            f"   Deleted by accident, and brought back; sales linked again: {sum(moved.links.values())}."
+        )
         plan = removals.plan_expiry(place, now=moment)
         over = sum(line.count for line in plan.lines)
         say(f"   {over:,} rows and cells have had their time: kit expire lists and removes them.")
@@ -208,6 +211,37 @@ def _back_up(folder: Path, words: str, say: Say, progress: Progress) -> None:
             f"{back.rows['customers']:,} customers, and {back.erased} erased again."
         )
         place.verify_log()
+    say("")
+
+
+def _disclose(folder: Path, words: str, say: Say, progress: Progress) -> None:
+    """Answer a customer, and not somebody else in her name."""
+    from kit import answering, asking, disclose, law, legal
+    from kit.shop import Shop
+
+    say("8. DISCLOSE. A customer asks what you hold; she gets it, and nobody else does.")
+    moment, laws = datetime.now().astimezone(), legal.Book()
+    row = [r for r in _rows(folder / "shop" / "customers.csv") if r["email"]][-1]
+    with Shop.open(folder / "myshop", words) as place:
+        by = {"actor": "owner", "now": moment}
+        taken = disclose.open_request(
+            place, row["email"], "know", laws=laws, channel="email", received=moment,
+            place="US-CA", **by,
+        ).request  # fmt: skip
+        for one in taken.deadlines:
+            say(f"   {one.row}: by {one.send_by:%A %d %B %Y}")
+        guessed = {"postcode": "90210", "bought": "coffee", "points": "5"}
+        paper = {"declaration": "sheet 1", "laws": laws, **by}
+        stranger = asking.verify(place, taken.request_id, guessed, **paper)
+        say(f"   Somebody guesses: {stranger.message}." if not stranger.verified else "   LET IN")
+        asking.verify(place, taken.request_id, None, laws=laws, **by)
+        with progress("making the package"):
+            made = answering.access(place, taken.request_id, laws=laws, **by)
+        parts = ", ".join(f"{one.title} {len(one.rows)}" for one in made.content.sections)
+        say(f"   She signs in to her account, and the package is made: {parts}.")
+        size = show.size(made.path.stat().st_size)
+        say(f"   Sealed, {size}, no card number in any byte; its passphrase goes by telephone.")
+    say(f"   {law.disclaimer(laws.all_rows)}")
     say("")
 
 
