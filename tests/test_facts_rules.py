@@ -320,3 +320,38 @@ def test_the_lists_agree_with_the_package_on_working_days(key, country, more):
     working = {day for day in theirs if day.weekday() < 5 and day.year in YEARS}
 
     assert {day for day in BOOK.calendars[key].days if day.weekday() < 5} == working
+
+
+@pytest.mark.parametrize(
+    ("name", "encrypted", "risk_test"),
+    [
+        ("eu.breach", "ignored", "written"),  # assessed for encrypted data, too
+        ("eu.people", "safe", "written"),
+        ("us.safeguards", "safe", "none"),
+        ("br.other", "key_matters", "none"),
+    ],
+)
+def test_how_rules_beyond_the_states_treat_encrypted_data(name, encrypted, risk_test):
+    """Europe's authority is told of encrypted data unless a risk is unlikely; people are not."""
+    row = BOOK.get(name, ON)
+
+    assert (row.breach["encrypted"], row.breach["harm_test"]) == (encrypted, risk_test)
+
+
+def test_the_way_to_unsubscribe_works_for_thirty_days():
+    """From the day the mail was sent, free of charge."""
+    row = BOOK.get("us.canspam.mech")
+
+    assert row.keep == {"n": 30, "unit": "calendar_day", "start": "sent"}
+    assert row.value["fee"] is False
+
+
+def test_the_old_british_month_waited_for_the_proof_of_identity():
+    """If it was needed and came later than the request."""
+    row = BOOK.get("uk.access.old")
+    events = {"received": date(2026, 1, 5), "id_info": date(2026, 1, 12)}
+
+    assert clock(row, events, zone=LONDON, on=date(2026, 1, 5)).due == date(2026, 2, 12)
+    assert clock(row, {"received": date(2026, 1, 31)}, zone=LONDON, on=date(2026, 1, 31)).due == (
+        date(2026, 2, 28)
+    )
