@@ -96,7 +96,7 @@ def _event(entry: Entry, number: int, stamp: str) -> Iterator[str]:
         yield f"DTSTART;VALUE=DATE:{entry.on:%Y%m%d}"
         yield f"DTEND;VALUE=DATE:{entry.on + timedelta(days=1):%Y%m%d}"
         trigger = f"-P{REMIND_DAYS}D"
-    title = _escaped(entry.title.replace("\n", " "))
+    title = _escaped(" ".join(entry.title.split()))
     yield f"SUMMARY:{title}"
     if entry.text.strip():
         yield f"DESCRIPTION:{_escaped(entry.text)}"

@@ -118,6 +118,7 @@ def test_any_text_comes_back_and_breaks_nothing(title, text):
     "hostile",
     [
         "Ana\r\nEND:VEVENT\r\nBEGIN:VEVENT\r\nSUMMARY:forged",
+        "Ana\rATTENDEE:mailto:ana@example.com",
         "Ana\nATTACH:https://example.com/x",
         "Ana\u2028END:VCALENDAR",
         "\u202egnp.exe",
@@ -133,6 +134,7 @@ def test_a_hostile_text_stays_one_text(hostile):
         *("TRANSP", "ALARM ACTION", "ALARM TRIGGER", "ALARM DESCRIPTION"),
     }
     assert "\u202e" not in event["SUMMARY"]
+    assert "\n" not in meant(event["SUMMARY"])
 
 
 def test_folding_never_splits_a_character():
