@@ -135,7 +135,7 @@ def test_somebody_else_is_told_nothing(shop):
     assert "does not match what the shop holds; 2 more attempts. Say no more" in said[0].stdout
     last = kit(folder, *verify, stdin=wrong)
     assert last.returncode == 1
-    assert last.stderr.startswith("kit: 3 attempts have failed")
+    assert "kit: 3 attempts have failed" in last.stderr
     said = done(folder, "request", "close", number, "--because", "insuf_verification",
                 "--basis", "us-ca-ccpa.fallback")  # fmt: skip
     assert "denied (insuf_verification)" in said
@@ -178,7 +178,7 @@ def test_late_requests_are_shouted_about(shop):
     ("arguments", "code", "told"),
     [
         (["open"], 2, "say who asks"),
-        (["open", "--email", "x@example.com", "--kind", "all"], 1, "must be one of"),
+        (["open", "--email", "x@example.com", "--kind", "all"], 1, "one or more of"),
         (["open", "--email", "x@example.com", "--received", "soon"], 2, "write it as"),
         (["open", "--email", "x@example.com", "--received", "2199-01-01"], 1, "future"),
         (["verify", "req-1", "--declaration", "x"], 1, "no such request"),
