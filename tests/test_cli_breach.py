@@ -39,8 +39,7 @@ def test_from_the_theft_to_the_letters(folder):
     )
     ran = kit(folder, "breach", "assess", path, "--all", "--story", story)
 
-    assert ran.returncode in (0, 3), ran.stderr
-    assert "no duty" in ran.stdout
+    assert ran.returncode == 3
     assert "US-CA" in ran.stdout
     assert "always      Ask a lawyer at once." in ran.stdout
     assert {"memo.md", "dates.ics"} <= {p.name for p in path.parent.iterdir()}
