@@ -312,7 +312,7 @@ PAGE = """\
 <footer>
 <p>A drill fetches a backup, opens it with a key from paper and looks through what comes out; the
 shop itself is not touched. The signed record, from which this page was made, lies beside it under
-the same name and ends in .json; the kit can say whether it is genuine.</p>
+the same name and ends in .json; "kit backup certificate" says whether it is genuine.</p>
 <p class="sign"><span>Read by</span><span>Date</span></p>
 </footer>
 </body>
