@@ -92,7 +92,8 @@ outgoing    every byte searched before it leaves
 vendors     everybody told who has the data, too
 incident    a theft or leak, written down in one file
 breach      whom to tell, by when, and why not the others
-breach_letters  letters, memo and calendar for that
+breach_letters  letters in the form that a law asks for, and the memo
+agenda      deadlines as a file for any calendar
 
 Where they meet: ``practice`` (made-up shops), ``files`` (exports, scans), ``vault`` (keys),
 ``legal`` (law); ``shop`` (a shop's folder) with ``counter``, ``imports``, ``removals``, ``rekey``;
