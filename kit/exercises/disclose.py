@@ -57,6 +57,14 @@ GOOD = {
     "card_last4": "delete",
     "request": "keep without name",
 }
+AS_TABLE = {  # a notebook draws a list of pairs askew
+    "<dl>": "<table>",
+    "</dl>": "</table>",
+    "<dt>": '<tr><th scope="row">',
+    "</dt>": "</th>",
+    "<dd>": "<td>",
+    "</dd>": "</td></tr>",
+}
 CARD_NUMBER = re.compile(r"\d{4}[ -]\d{4,6}[ -]\d{4,5}")
 EVERYBODY = frozenset({"name", "phone", "email", "postal_address", "birth_date", "purchases"})
 
@@ -124,8 +132,8 @@ class Part:
 
     def __repr__(self) -> str:
         """Return its text, a line for each paragraph."""
-        text = re.sub(r"</(?:h\d|p|li|dd)>", "\n", self.source)
-        text = html.unescape(re.sub(r"<[^>]+>", "", text.replace("</dt>", ": ")))
+        text = re.sub(r"</(?:h\d|p|li|td)>", "\n", self.source)
+        text = html.unescape(re.sub(r"<[^>]+>", "", text.replace("</th>", ": ")))
         lines = [" ".join(line.split()) for line in text.splitlines()]
         return "\n".join(piece for line in lines for piece in textwrap.wrap(line, lesson.LINE))
 
@@ -147,7 +155,10 @@ def parts(page: bytes, *titles: str) -> Part:
         if part is None:
             raise lesson.LessonError(f"no heading {title!r} on this page")
         found.append(re.sub(r' (?:id|class)="[^"]*"', "", part[0]).strip())
-    return Part("\n".join(found))
+    source = "\n".join(found)
+    for old, new in AS_TABLE.items():
+        source = source.replace(old, new)
+    return Part(source)
 
 
 def stolen_list(**lock: Any) -> tuple[DataSet, ...]:
