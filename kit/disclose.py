@@ -170,8 +170,9 @@ def _kind_of(text: str) -> str:
 
 
 def get(connection: sa.Connection, request_id: str) -> Request:
-    """Return what holds for a request."""
-    return request_state.fold(request_book.events(connection, request_id))
+    """Return what holds for a request; `NoSuchRequest` if there is none."""
+    there = sa.inspect(connection).has_table(request_book.BOOK.name)  # made by the first request
+    return request_state.fold(request_book.events(connection, request_id) if there else ())
 
 
 def listed(shop: Shop, *, open_only: bool = True) -> list[Request]:

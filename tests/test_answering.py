@@ -103,13 +103,17 @@ def test_it_is_one_customer_and_nobody_else(lite, tmp_path):
     twin = {"customer_id": "twin-77", "first_name": "Benedict", "last_name": ana["last_name"]}
     put(lite, "customers", {**twin, "email": ana["email"], "phone": "+12125550142"})
     put(lite, "addresses", {"address_id": "adr-77", "customer_id": "twin-77", "street": "7 Oak Rd"})
+    sale = next(r for r in content(lite)["sales"] if r["customer_id"] == ana["customer_id"])
+    gift = {"entry_id": "gift-77", "customer_id": "twin-77", "sale_id": sale["sale_id"]}
+    put(lite, "loyalty", {**gift, "points": 7_777})  # her purchase, his points
     note = "Marisol Quinn says Benedict collects; ring 212-555-0142 or ben@example.org"
     change(lite, "customers", ana["customer_id"], note=note)
     number = verified(lite, ana["email"], customer=ana["customer_id"])
     answered = access(lite, number)
     everything = b"".join(unsealed(answered, tmp_path).values()).decode()
 
-    for text in ("Marisol", "Quinn", "Benedict", "twin-77", "7 Oak Rd", "ben@example", "555-0142"):
+    for text in ("Marisol", "Quinn", "Benedict", "twin-77", "7 Oak Rd", "ben@example", "555-0142",
+                 "7777", "7,777"):  # fmt: skip
         assert text not in everything
     assert "[another person] says [another person] collects" in everything
     assert ana["last_name"] in everything

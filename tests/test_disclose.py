@@ -340,6 +340,14 @@ def test_records_go_when_their_time_is_over(shop):
     sound(shop)
 
 
+def test_before_the_first_request_there_is_none(shop):
+    """A shop that was never asked anything has no book yet, and says so plainly."""
+    with pytest.raises(request_state.NoSuchRequest, match="no such request"):
+        request(shop, "req-1")
+    assert disclose.listed(shop) == []
+    assert disclose.purge(shop, laws=LAWS, **ME) == []
+
+
 def test_nothing_is_half_written(lite):
     """A log that cannot be written keeps the book from saying so."""
     number = open_request(lite, buyer(lite)["email"])
