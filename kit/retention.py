@@ -446,6 +446,5 @@ def _kept_or_not(connection: sa.Connection, acting: Acting) -> Iterator[None]:
         with connection.begin(), acting(connection):
             yield
     except sa.exc.DBAPIError as error:  # the driver's own text may hold a value
-        raise RetentionError(
-            f"a batch was refused ({type(error.orig).__name__}); try again"
-        ) from None
+        name = type(error.orig).__name__
+        raise RetentionError(f"a batch was refused ({name}); try again") from None

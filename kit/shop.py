@@ -299,8 +299,7 @@ class Shop:
 
     def candidates(self, connection: sa.Connection, text: str) -> list[dict[str, Any]]:
         """Return the stored rows of customers who fit *text*."""
-        table = self.tables.tables[CUSTOMERS]
-        text = text.strip()
+        table, text = self.tables.tables[CUSTOMERS], text.strip()
         wanted = blind_index.normalise("name", text)
         if "@" in text and "email" in table.c:
             return self._by_index(connection, "email", text)
