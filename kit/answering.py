@@ -26,6 +26,7 @@ from kit import (
     counter,
     disclose,
     gathering,
+    identity,
     outgoing,
     package,
     package_page,
@@ -210,13 +211,20 @@ def correct(
     Args:
         shop: An open shop.
         request_id: Of a request to correct; verified.
-        changes: Column of table ``customers`` to its new value; None empties it.
+        changes: Column of table ``customers`` to its new value; None empties it. One by which
+            customers are checked must have been disputed from the start.
         actor: Who answers.
         now: The time, with its zone.
     """
     disclose.allow(shop, actor, now)
     with shop.reading() as connection:
-        ready(disclose.get(connection, request_id), ("correct",))
+        request = disclose.get(connection, request_id)
+        ready(request, ("correct",))
+        if asked := sorted({*changes} & {*identity.POINTS} - {*request.found_by}):
+            raise disclose.NotYet(
+                f"{asked[0]} may have been used to check who asks, so it is not corrected on that; "
+                "open a request that says it is wrong"
+            )
         customer = disclose.customer_of(shop, connection, request_id)
         table = shop.tables.tables[CUSTOMERS]
         version = rows.get(connection, table, customer)[rows.VERSION]

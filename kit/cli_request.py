@@ -55,6 +55,7 @@ def open_(
     ] = "",
     customer: Annotated[str, typer.Option(help="Their number, if several fit: kit find.")] = "",
     agent: Annotated[str, typer.Option(help="A word for who asks on their behalf.")] = "",
+    about: Annotated[list[str] | None, typer.Option(help="Which field is to be corrected.")] = None,
     actor: Actor = None,
     shop: ShopFolder = Path(),
     as_json: Json = False,
@@ -81,6 +82,7 @@ def open_(
             place=place,
             customer=customer,
             agent=agent,
+            disputed=about or (),
             actor=who,
             now=moment,
         )
@@ -129,7 +131,7 @@ def list_(
         late += over
         when = f" by {_day(step.by)}{' (LATE)' if over else ''}" if step.by else ""
         say(f"{request.request_id}  {request.kinds[0]:<10} {request.status:<11} {step.what}{when}")
-    if not found and not as_json:
+    if not (found or as_json):
         say("Nothing is open.")
     if late:
         raise typer.Exit(FOUND)
@@ -404,8 +406,8 @@ def _paper(said: str) -> str:
 
 
 def _changes(given: list[str] | None) -> dict[str, str | None]:
-    pairs = [one.partition("=") for one in given or []]
-    if not pairs or not all(sep for _, sep, _ in pairs):
+    pairs = [one.partition("=") for one in given or [""]]
+    if not all(sep for _, sep, _ in pairs):
         raise typer.BadParameter(
             "say what to correct: --set phone=212-555-0142", param_hint="--set"
         )
@@ -431,8 +433,7 @@ def _told(request: Request) -> dict[str, Any]:
     from kit import disclose
 
     step = disclose.next_step(request)
-    dates = [vars(one) for one in request.deadlines]
-    return {**request.record(), "deadlines": dates, "next": vars(step)}
+    return {**request.record(), "deadlines": [*map(vars, request.deadlines)], "next": vars(step)}
 
 
 def _next(request: Request, laws: Book | None = None, rows: Iterable[str] = ()) -> None:
@@ -443,8 +444,7 @@ def _next(request: Request, laws: Book | None = None, rows: Iterable[str] = ()) 
     by = f", by {_day(step.by)}" if step.by else ""
     command = f": {step.command}" if step.command else ""
     say(f"Next: {step.what}{by}{command}")
-    used = list(rows)
-    if laws is not None and used:
+    if laws is not None and (used := list(rows)):
         for text in (laws.banner(used, now().date()), laws.disclaimer(used)):
             if text:
                 warn(text)

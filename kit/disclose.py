@@ -9,7 +9,7 @@ no law binds the shop it keeps California's of its own will, and the book says `
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -89,6 +89,7 @@ def open_request(
     place: str = "",
     customer: str = "",
     agent: str = "",
+    disputed: Iterable[str] = (),
     actor: str,
     now: datetime,
 ) -> Opened:
@@ -106,6 +107,7 @@ def open_request(
         place: Where the customer lives, such as ``US-CA``; else as the address says.
         customer: The number of one, where several share what was given.
         agent: A word for somebody who asks on their behalf.
+        disputed: Fields that are to be corrected; nobody is checked by them.
         actor: Who is at work.
         now: The time, with its zone.
 
@@ -138,7 +140,7 @@ def open_request(
             deadlines=dates,
             subject=subject,
             agent=agent,
-            found_by=[_kind_of(text)],
+            found_by=[_kind_of(text), *disputed],
             earlier=earlier,
             now=now,
         )

@@ -115,7 +115,7 @@ class Request:
     regime: str  # key of a law, or voluntary
     subject: str = ""
     agent: str = ""
-    found_by: tuple[str, ...] = ()  # what found the record proves nothing later on
+    found_by: tuple[str, ...] = ()  # these, and what is disputed, prove nothing later on
     earlier: int = 0  # others by the same customer in the time before
     deadlines: tuple[Deadline, ...] = ()
     status: str = "open"
@@ -190,7 +190,7 @@ def receive(
         deadlines: As computed now, each with its rule's id.
         subject: A keyed hash of the customer's number; empty if nobody was found.
         agent: A word for somebody who asks on the customer's behalf.
-        found_by: Columns that found the record, such as ``email``; no values.
+        found_by: Columns that prove nothing: they found the record, or are disputed.
         earlier: What `count_earlier` says.
         now: The time, with its zone.
     """

@@ -28,7 +28,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from real_shop import NOW, content, filled, sound
 
-from kit import answering, audit, consent, disclose, erasure, gathering, outgoing, package, removals
+from kit import (
+    answering,
+    asking,
+    audit,
+    consent,
+    disclose,
+    erasure,
+    gathering,
+    outgoing,
+    package,
+    removals,
+)
 from kit.erasure import plan as plan_erasure
 
 HOSTILE = "<script>alert(1)</script>\u202e../../=cmd|' /C calc'!A0"
@@ -217,7 +228,7 @@ def test_nothing_is_answered_before_it_is_verified(lite):
 def test_a_correction_is_made_and_noted(lite):
     """By the rules of the counter: what cannot be a telephone number is refused."""
     ana = buyer(lite)
-    number = verified(lite, ana["email"], "correct")
+    number = verified(lite, ana["email"], "correct", disputed=["phone"])
     with pytest.raises(Exception, match="phone"):
         answering.correct(lite, number, {"phone": "no number"}, **ME)
     assert request(lite, number).status == "in_progress"
@@ -226,6 +237,17 @@ def test_a_correction_is_made_and_noted(lite):
     (row,) = [r for r in content(lite)["customers"] if r["customer_id"] == ana["customer_id"]]
     assert row["phone"] == "+12125550143"
     assert (done.status, done.nature) == ("fulfilled", "corrected: phone")
+
+
+def test_nobody_is_checked_by_what_is_to_be_corrected(lite):
+    """Whoever knows the old telephone cannot put their own in its place."""
+    ana = buyer(lite)["email"]
+    number = open_request(lite, ana, "correct", disputed=["phone"])
+    asked = asking.questions(lite, number, laws=LAWS, **ME)
+    assert "phone" not in [point.name for point in asked]
+    other = verified(lite, ana, "correct")
+    with pytest.raises(disclose.NotYet, match="says it is wrong"):
+        answering.correct(lite, other, {"phone": "212-555-0143"}, **ME)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_a_no_a_correction_and_a_list(shop):
     listed = done(folder, "request", "list")
     assert re.search(rf"{number}  opt_out +open +not to sell or share.* by ", listed)
     assert "from now on" in done(folder, "request", "answer", number)
-    other = opened(folder, "--email", ana["email"], "--kind", "correct")
+    other = opened(folder, "--email", ana["email"], "--kind", "correct", "--about", "phone")
     answers = json.dumps(known(folder, other))
     done(folder, "request", "verify", other, "--answers", "-", stdin=answers)
     assert "Corrected: phone" in done(
