@@ -355,10 +355,11 @@ def _why(
     """Return why this has to be a full backup, or None."""
     if not _is_sqlite(shop):
         return "PostgreSQL is always backed up whole"
+    if base is None:
+        return "it is the first one"
     here = base if home.base.is_file() else None
-    age = at - base.at if base else timedelta(0)
-    erased = bool(base) and base.ledger[0] != shop.ledger.head[0]  # type: ignore[union-attr]
-    return pack.worth_a_full(here, facts, age=age, erased=erased)
+    erased = base.ledger[0] != shop.ledger.head[0]
+    return pack.worth_a_full(here, facts, age=at - base.at, erased=erased)
 
 
 def _sealed(

@@ -8,12 +8,13 @@ Data: none.
 A laptop that is stolen takes the keyring along, and without keys a sealed backup of sealed columns
 opens to nothing. So small age files lie beside the backups, for the same people::
 
-    keys-000003-5d41402a.age            keys, as `recovery.copy` writes them
-    folder-9b74c9897bac-5d41402a.age    shop.toml, inventory.toml, recovery.pub, in a tar
-    ledger-000007-5d41402a.age          who was erased, as keyed hashes
+    keys-000003-5d41402a-7b52009b.age            keys, as `recovery.copy` writes them
+    folder-9b74c9897bac-5d41402a-a87ff679.age    shop.toml, inventory.toml, recovery.pub, in a tar
+    ledger-000007-5d41402a-e4da3b7f.age          who was erased, as keyed hashes
 
-The name says what is in it, which one (a number that grows, or a hash of the content) and, in the
-last 8 digits, for whom. So the same content for the same people is sealed and sent only once.
+The name says what is in it, which one (a number that grows, or a hash of the content) and, in 8
+digits each, for whom and what its own SHA-256 begins with: sealed once more, the same content is
+another file. So the same content for the same people is sealed and sent only once by one computer.
 age does not say who wrote a file: compare its hash with a signed list before believing it.
 """
 
@@ -35,7 +36,7 @@ KINDS = {
     "folder": "settings, inventory and the public half of the paper key, in a tar",
     "ledger": "who was erased, as keyed hashes, a line each",
 }
-NAME = re.compile(rf"({'|'.join(KINDS)})-([0-9a-f]{{6,12}})-([0-9a-f]{{8}})\.age", re.ASCII)
+NAME = re.compile(rf"({'|'.join(KINDS)})-([0-9a-f]{{6,12}})(-[0-9a-f]{{8}}){{2}}\.age", re.ASCII)
 MOST_BYTES = 64 << 20  # of one file; a ledger of 100,000 erasures has 35 MB
 
 HOW = """
@@ -80,14 +81,18 @@ def seal(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = {}
     for kind, (which, content) in parts.items():
-        name = f"{kind}-{which}-{whom}.age"
-        if not NAME.fullmatch(name):
+        start = f"{kind}-{which}-{whom}"
+        if not NAME.fullmatch(f"{start}-{whom}.age"):
             raise BesideError(f"{kind} cannot be sent along under this number")
-        path = found[name] = folder / name
-        if not path.exists():
+        for path in folder.glob(f"{start}-????????.age"):
+            found[path.name] = path
+            break
+        else:
             keys = [x25519.Recipient.from_str(key) for key in to]
             data = content() if callable(content) else pyrage.encrypt(content, keys)
+            path = folder / f"{start}-{hashlib.sha256(data).hexdigest()[:8]}.age"
             _write(path, data)
+            found[path.name] = path
     for path in folder.iterdir():
         if path.name not in found:
             path.unlink()

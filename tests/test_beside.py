@@ -49,6 +49,13 @@ def test_the_same_is_sealed_only_once(tmp_path):
     assert not {*others} & {*first}, "for other people it is another file"
 
 
+def test_sealed_on_another_computer_it_is_another_file(tmp_path):
+    """The list tells of this very file: one of the same name with other bytes would be damaged."""
+    first, second = sealed(tmp_path / "old"), sealed(tmp_path / "new")
+
+    assert not {*first} & {*second}
+
+
 def test_what_is_sealed_already_is_not_sealed_twice(tmp_path):
     """The copy of the keys is an age file of its own."""
     copy = pyrage.encrypt(b"all keys", [OWNER.to_public()])
@@ -99,11 +106,12 @@ def test_a_strangers_key_opens_nothing(tmp_path):
 
 def test_the_newest_is_found_by_its_number():
     """Times of files mean nothing after they were copied."""
-    names = ["ledger-000009-aaaaaaaa.age", "ledger-000010-aaaaaaaa.age", "keys-000099-aaaaaaaa.age"]
+    end = "-aaaaaaaa-bbbbbbbb.age"
+    names = [f"ledger-000009{end}", f"ledger-000010{end}", f"keys-000099{end}"]
 
     assert beside.newest([*names, "ledger-x.age", "x"], "ledger") == names[1]
     assert beside.which(names[1]) == 10
-    assert beside.which("folder-123456789012-aaaaaaaa.age") == beside.which("x") == 0
+    assert beside.which(f"folder-123456789012{end}") == beside.which("x") == 0
     with pytest.raises(Missing, match="folder-"):
         beside.newest(names, "folder")
 
@@ -164,7 +172,7 @@ def test_a_kind_that_is_not_known_is_refused(tmp_path):
 
 def test_people_are_told_what_the_files_are():
     """RESTORE.txt names each."""
-    text = beside.how(["keys-000003-aaaaaaaa.age", "x"], "verify.pub")
+    text = beside.how(["keys-000003-aaaaaaaa-bbbbbbbb.age", "x"], "verify.pub")
 
-    assert "- keys-000003-aaaaaaaa.age: the keys that open the sealed columns" in text
+    assert "- keys-000003-aaaaaaaa-bbbbbbbb.age: the keys that open the sealed columns" in text
     assert "verify.pub is the public key" in text

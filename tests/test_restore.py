@@ -122,6 +122,15 @@ def test_what_was_there_is_kept_for_a_while(shop):
     assert (done.delete_on - LATER.date()).days == 30
 
 
+def test_twice_in_one_second(shop):
+    """A script may try again at once; what was there is kept both times."""
+    first, second = back(shop), back(shop)
+
+    assert first.kept != second.kept
+    assert first.kept.exists()
+    assert second.kept.exists()
+
+
 def test_the_next_backup_goes_on_after_a_restore(shop):
     """The list has no gap, and the next backup is a full one."""
     change(shop)
@@ -407,6 +416,15 @@ def test_a_stolen_laptop(shop, tmp_path, key):
         real_shop.sound(again)
         assert again.ledger.erased([first]) == {first}
         assert make(again, now=LATER + HOUR).manifest.seq == 3
+        before = real_shop.content(again)
+    shutil.rmtree(new)  # and stolen once more: what went along the second time opens, too
+    with restore.rebuild(
+        new, address, key, lambda: WORDS, compare=seen.append, now=LATER + DAY
+    ) as made:
+        restore.restore(made, address, [key], actor="owner", now=LATER + DAY)
+    with Shop.open(new, WORDS) as third:
+        assert {**real_shop.content(third), "kit_meta": 0} == {**before, "kit_meta": 0}
+        assert third.ledger.erased([first]) == {first}
 
 
 @pytest.mark.parametrize(
