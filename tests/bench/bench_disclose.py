@@ -62,7 +62,7 @@ def add(shop: Shop, connection: sa.Connection, some: range) -> None:
     ids = [f"c{n}" for n in some]
     cells = {
         "email": [f"person{n}@example.com" for n in some],
-        "phone": [f"+1212555{n % 100 + 100:04}" for n in some],
+        "phone": [f"+1{200 + n // 100 % 800}5550{n % 100 + 100}" for n in some],
         "note": ["orders every Friday"] * len(ids),
     }
     sealed = shop.seal("customers", cells, ids)
