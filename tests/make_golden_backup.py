@@ -28,10 +28,11 @@ PEOPLE = {
     "cus-1": ("Ana", "Example", "ana@example.com", "+12125550142"),
     "cus-2": ("Zoë", "O'Neil-Šmíd", "zoe@example.org", "+442079460958"),
     "cus-3": ("Ben", "Example", "ben@example.net", "+12125550143"),
-    "cus-4": ("李", "小龍", "li@example.com", "+16465550199"),
+    "cus-4": ("王", "小明", "wang@example.com", "+16465550199"),
 }
 NAMES = ("first_name", "last_name", "email", "phone")
 SALES = {"sale-1": ("cus-1", 1250), "sale-2": ("cus-2", 399), "sale-3": (None, 500)}
+SALES |= {f"sale-{number}": ("cus-1", 100 * number) for number in range(4, 90)}
 
 
 def public(identity: str) -> str:

@@ -19,8 +19,8 @@ from test_restore_by_hand import follow, needs_tools, path  # noqa: F401 (path i
 from kit import removals, restore
 from kit.places import Place
 
-SIGNED_BY = "1f66 0881 766e a309"  # as it stood on the papers of that shop
-DATABASE = "0d77159a7c7361f14d72c8b52c0463386303ec9937bd141fa9ea0c1a05f6d264"
+SIGNED_BY = "6fdb b83a e53c a434"  # as it stood on the papers of that shop
+DATABASE = "ec009f88eb35fded04db892b82d4557fb49d063d9ed649e156390af90d1b0f6a"
 TODAY = datetime(2026, 12, 1, 8, tzinfo=UTC)
 IN_TEN_YEARS = datetime(2036, 12, 1, 8, tzinfo=UTC)
 
