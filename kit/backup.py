@@ -32,7 +32,6 @@ from kit import (
     settings,
     snapshot,
     storing,
-    vault,
 )
 from kit.backup_state import BESIDE, END, MANIFESTS, Home, State, text
 from kit.keys import Keyring
@@ -41,6 +40,7 @@ from kit.places import Place, PlaceError
 from kit.settings import Settings
 from kit.shop import CUSTOMERS, INVENTORY, SETTINGS, Shop
 
+PUBLIC = "recovery.pub"  # as in vault.py, which loads pandas: 1 s and 90 MB for a name
 OWNER = "owner"  # who has the paper key of `kit keys recovery`
 CANARIES = 20
 CLOCKS = ("future", "clock")  # faults of a clock, which no list can help
@@ -88,7 +88,7 @@ def quiet(step: str, done: int, total: int | None) -> None:
 def people(folder: Path, said: Settings) -> dict[str, str]:
     """Return who can open the backups: names and public keys."""
     found = dict(said.backup.people)
-    public = folder / vault.PUBLIC
+    public = folder / PUBLIC
     if OWNER not in found and public.exists():
         found[OWNER] = public.read_text(encoding="utf-8").split()[0]
     return found
@@ -429,7 +429,7 @@ def _beside(shop: Shop, home: Home, keys: Sequence[str]) -> dict[str, Path]:
             lambda: recovery.copy(shop.keyring, keys[0], *keys[1:]),
         )
     }
-    there = [shop.folder / name for name in (SETTINGS, INVENTORY, vault.PUBLIC)]
+    there = [shop.folder / name for name in (SETTINGS, INVENTORY, PUBLIC)]
     folder = beside.pack({path.name: path.read_bytes() for path in there if path.exists()})
     parts["folder"] = beside.digest(folder), folder
     if lines := shop.ledger.head[0]:

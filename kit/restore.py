@@ -31,7 +31,7 @@ from kit import (
     settings,
 )
 from kit import store as database
-from kit.backup import MOST_MANIFEST, Progress, quiet
+from kit.backup import MOST_MANIFEST, PUBLIC, Progress, quiet
 from kit.backup_state import MANIFESTS, Home, State, text
 from kit.inventory import Inventory
 from kit.keyfile import KeyFile, Passphrase
@@ -40,7 +40,6 @@ from kit.manifest import Checked, Manifest
 from kit.opening import NotProven
 from kit.places import Place, PlaceError
 from kit.shop import FOLDERS, INVENTORY, KEYRING, LEDGER, SETTINGS, NotAllowed, NotAShop, Shop
-from kit.vault import PUBLIC
 
 KEPT_DAYS = 30  # how long what was replaced is kept: it holds customers too
 SIDES = ("", "-wal", "-shm", "-journal")

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 
 import backed_up
 import pytest
@@ -13,7 +15,7 @@ import real_shop
 from backed_up import AWAY, DAY, ESCROW, HERE, HOUR, OWNER, change, files, filled, make, names
 from real_shop import NOW
 
-from kit import archive, audit, backup, beside, manifest, pack, rekey, removals, settings
+from kit import archive, audit, backup, beside, manifest, pack, rekey, removals, settings, vault
 from kit import store as database
 from kit.backup import BackupError, NoPeople, NothingStored, Untrue
 from kit.backup_state import Home
@@ -331,3 +333,12 @@ def test_postgresql_is_backed_up_whole(tmp_path, postgres, monkeypatch):
         assert done.why_full == "PostgreSQL is always backed up whole"
         assert "pg_restore" in files(shop)["RESTORE.txt"].decode()
         assert make(shop, now=NOW + HOUR).manifest.kind == "full"
+
+
+def test_a_backup_loads_no_tables_of_spreadsheets():
+    """The pandas package would double the memory and the time of a small backup."""
+    code = "import sys; from kit import drill, restore, upkeep; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "False\n"
+    assert backup.PUBLIC == vault.PUBLIC
