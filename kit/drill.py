@@ -13,14 +13,26 @@ import platform
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyrage
+import sqlalchemy as sa
 
-from kit import backup, beside, certificate, ledger, opening, recovery, removals, restore
+from kit import (
+    backup,
+    beside,
+    certificate,
+    ledger,
+    opening,
+    pgdump,
+    recovery,
+    removals,
+    restore,
+)
 from kit.archive import ArchiveError
 from kit.backup import Progress, quiet
 from kit.backup_state import Home, State, text
@@ -36,12 +48,12 @@ LEAST_FOUND = 0.5  # of the customers marked in an older backup; fewer were neve
 # What a backup can be refused for; each is a finding of the drill, not the end of it.
 FINDINGS = (
     *(ArchiveError, PlaceError, NotProven, SnapshotError, restore.RestoreError),
-    *(ledger.LedgerError, removals.RemovalsError),
+    *(ledger.LedgerError, removals.RemovalsError, pgdump.PgdumpError),
 )
 
 
 class DrillError(Exception):
-    """There is nothing to practise with."""
+    """There is nothing to practise with, or no room to practise in."""
 
 
 @dataclass(frozen=True)
@@ -176,23 +188,49 @@ def _erased(
     """Erase again in each copy whoever was erased since, and tell whether nobody is left."""
     try:
         told = restore.newest_ledger(shop, place, checked, state, [identity], work, anyway=False)
-        for one in [one for one in found if one.manifest.page_size]:
-            with restore.shop_at(shop, one.path) as copied:
+        for one in found:
+            with _opened_as_shop(shop, one) as copied:
                 copied.ledger = told
                 removals.replay(copied, actor=actor, now=now)
+                key = copied.tables.tables[CUSTOMERS].c.customer_id
                 with copied.reading() as connection:
-                    ids = connection.scalars(
-                        copied.tables.tables[CUSTOMERS]
-                        .select()
-                        .with_only_columns(copied.tables.tables[CUSTOMERS].c.customer_id)
-                    ).all()
+                    ids = connection.scalars(sa.select(key)).all()
                 if told.erased(ids):
                     failures.append(f"backup {one.manifest.seq} still holds who was erased")
                     return False
-    except FINDINGS as problem:
+    except (*FINDINGS, DrillError) as problem:
         failures.append(f"it cannot be said who was erased: {problem}")
         return False
     return True
+
+
+@contextmanager
+def _opened_as_shop(shop: Shop, one: Proven) -> Iterator[Shop]:
+    """Give what was restored as a shop; a dump is loaded into a database that is dropped again."""
+    if one.manifest.page_size:
+        with restore.shop_at(shop, one.path) as copied:
+            yield copied
+        return
+    name = f"kit_drill_{secrets.token_hex(4)}"
+    server = shop.engine.execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    except sa.exc.ProgrammingError:
+        raise DrillError(
+            "a dump is practised in a database of its own, and this user may not make one; ask "
+            "the server's owner for the right CREATEDB"
+        ) from None
+    url = shop.engine.url.set(drivername="postgresql", database=name)
+    address = url.render_as_string(hide_password=False)
+    try:
+        pgdump.load(one.path, address, rights=False)
+        said = replace(shop.settings, database=address)
+        with Shop(shop.folder, said, shop.inventory, shop.keyring) as copied:
+            yield copied
+    finally:
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _marks(shop: Shop, found: Sequence[Proven], failures: list[str]) -> tuple[int, int]:
@@ -208,8 +246,7 @@ def _marks(shop: Shop, found: Sequence[Proven], failures: list[str]) -> tuple[in
         return len(newest.marks), len(newest.marks)
     with restore.shop_at(shop, newest.path) as copied, copied.reading() as connection:
         key = copied.tables.tables[CUSTOMERS].c.customer_id
-        query = key.table.select().with_only_columns(key).where(key.in_(marked))
-        there = len(connection.scalars(query).all())
+        there = len(connection.scalars(sa.select(key).where(key.in_(marked))).all())
     if there < LEAST_FOUND * len(marked):
         failures.append(
             f"only {there} of {len(marked)} customers of backup {older.manifest.seq} are in backup "

@@ -161,10 +161,17 @@ def test_nothing_to_practise_with(tmp_path):
 
 
 def test_postgresql_is_practised_too(tmp_path, postgres, monkeypatch):
-    """The dump is fetched, opened, and every row in it counted."""
+    """The dump is loaded into a database of its own, and whoever was erased is not in it."""
     backed_up.postgres_programs(monkeypatch)
     with filled(tmp_path / "shop", postgres) as shop:
         make(shop)
+        gone = sorted(row["customer_id"] for row in real_shop.content(shop)["customers"])[0]
+        plan = removals.plan_erasure(shop, gone, now=NOW)
+        removals.erase(shop, plan, actor="owner", now=NOW)
         done = practise(shop)
         assert done.drill.failures == ()
+        assert done.drill.erased_absent
+        with shop.engine.connect() as connection:
+            names = connection.exec_driver_sql("SELECT datname FROM pg_database").scalars().all()
+        assert not [name for name in names if name.startswith("kit_drill")]
         assert done.drill.rows["customers"] > 0
