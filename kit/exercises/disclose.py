@@ -252,6 +252,8 @@ def choose_facts(answer: object) -> str | None:
         return str(refusal)
     if len({*asked}) < need.matches:
         return f"{len({*asked})} of the {need.matches} that must match; read the rule once more"
+    if "points" not in asked:
+        return "the man had all of these right in the end; which one did he not know?"
     return None
 
 
@@ -325,6 +327,7 @@ EXERCISES = (
             (["points", "bought", "card_last4"], "printed on a receipt"),
             (["points", "bought", "email"], "does not hold it"),
             (["points", "bought"], "that must match"),
+            (["phone", "bought", "postcode"], "the man had all of these right"),
         ),
     ),
     Exercise(
