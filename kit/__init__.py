@@ -98,7 +98,8 @@ agenda      deadlines as a file for any calendar
 Where they meet: ``practice`` (made-up shops), ``files`` (exports, scans), ``vault`` (keys),
 ``legal`` (law); ``shop`` (a shop's folder) with ``counter``, ``imports``, ``removals``, ``rekey``;
 ``backup``, ``storing``, ``opening``, ``restore``, ``drill``, ``upkeep``; ``disclose``, ``grounds``,
-``asking``, ``gathering``, ``answering``, ``deleting``. What people touch: ``cli`` and ``cli_keys``,
-``cli_shop``, ``cli_backup``, ``cli_law``, ``cli_request`` (the command `kit`) over ``terminal``,
-``tour``, ``lesson``, ``workspace``, ``lab``, ``doctor``, ``show``, ``show_law``, ``copying``.
+``asking``, ``gathering``, ``answering``, ``deleting``, ``exposed``. What people touch: ``cli`` and
+``cli_keys``, ``cli_shop``, ``cli_backup``, ``cli_law``, ``cli_request``, ``cli_breach`` (the
+command `kit`) over ``terminal``, ``tour``, ``lesson``, ``workspace``, ``lab``, ``doctor``,
+``show``, ``show_law``, ``copying``.
 """
