@@ -53,7 +53,8 @@ MAY_IMPORT = {  # every other module imports nothing from kit/
     "cli_shop": NAMES | MEETING | {"cli_keys"} | FACES,
     "cli_law": NAMES | MEETING | {"cli_keys"} | FACES,
     **dict.fromkeys(
-        ("cli_backup", "cli_request"), NAMES | MEETING | {"cli_keys", "cli_shop"} | FACES
+        ("cli_backup", "cli_request", "cli_breach"),
+        NAMES | MEETING | {"cli_keys", "cli_shop"} | FACES,
     ),
     "cli": NAMES | MEETING | {"cluster"} | CLI | FACES,
 }
