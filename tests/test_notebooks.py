@@ -369,6 +369,7 @@ def test_published_solutions_pass_in_place(path):
 
 
 @each_lesson
+@pytest.mark.slow  # up to 13 s a lesson
 def test_every_cell_can_be_run_twice(path):
     """Learners run a cell again; nothing may be encrypted twice or deleted twice."""
     notebook = nbformat.read(path, as_version=4)
