@@ -20,6 +20,17 @@ LAWS = legal.Book()
 @pytest.fixture
 def shop(tmp_path):
     """Return a shop's folder with a passphrase file beside it, and who is to ask."""
+    return made_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def one_shop(tmp_path_factory):
+    """Return one in which nothing is changed."""
+    return made_in(tmp_path_factory.mktemp("refusing"))
+
+
+def made_in(tmp_path):
+    """Make one."""
     with filled(tmp_path / "shop") as made:
         ana = buyer(made)
         open_request(made, "nobody@example.com", "limit")
@@ -187,9 +198,9 @@ def test_late_requests_are_shouted_about(shop):
         (["confirm", "req-1", "Parcel Co", "missing.eml"], 1, "missing.eml"),
     ],
 )
-def test_a_refusal_is_one_line(shop, arguments, code, told):
+def test_a_refusal_is_one_line(one_shop, arguments, code, told):
     """It says what to do, and repeats nothing of a customer."""
-    ran = kit(shop[0], "request", *arguments)
+    ran = kit(one_shop[0], "request", *arguments)
 
     assert ran.returncode == code
     assert told in ran.stderr
