@@ -181,6 +181,7 @@ def test_the_tour_runs_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_tour_keeps_the_shop_where_told(tmp_path):
     """Who wants to look at the files says where."""
     ran = kit("tour", tmp_path / "my shop")
