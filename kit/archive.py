@@ -13,8 +13,6 @@ An archive is an age file that whoever holds one of its keys opens, here or with
 What is inside is made and taken apart by `pack`, a module that is handed in (pack.py of this kit).
 The computer that makes archives needs no secret key, so who steals it can open none. But anybody
 who has the public keys can write an archive that opens: keep each `Sealed` in a signed list.
-Unpacking accepts only what that tells of.
-
 Files stream through a few MiB of memory. Each is filled under ``.NAME.8 hex digits.part`` beside
 the target, readable by its owner only, and takes the name when it is complete and proven. Whatever
 fails before leaves nothing; what a power cut left, the next run for that target deletes.
@@ -247,6 +245,7 @@ def unpack_diff(
         _opened(base) as old,
         _filled(target, expect.plain_size, progress) as plain,
     ):
+        old.hashing = False  # that was done
         feed = pack.Changes(old.read, plain.write, expect.plain_size)
         _unpack(sealed, feed, plain, keys, expect, pack.Error)
 
@@ -297,7 +296,7 @@ class _File:
         self, file: BinaryIO, path: Path, total: int = 0, progress: Progress | None = None
     ) -> None:
         self.file, self.path = file, path
-        self.total, self.progress = total, progress
+        self.total, self.progress, self.hashing = total, progress, True
         self.done, self._hash = 0, hashlib.sha256()
 
     @property
@@ -318,7 +317,8 @@ class _File:
         self._passed(data)
 
     def _passed(self, data: bytes) -> None:
-        self._hash.update(data)
+        if self.hashing:
+            self._hash.update(data)
         self.done += len(data)
         if data and self.progress:
             self.progress(self.done, self.total)

@@ -265,7 +265,7 @@ def shop_at(shop: Shop, path: Path) -> Shop:
 
 def _finish(shop: Shop, actor: str, now: datetime) -> int:
     """Erase again who was erased since, and log the restoring; return how many there were."""
-    database.check(shop.engine)
+    database.check(shop.engine, quick=True)  # every page was looked at when it was proven
     erased = removals.replay(shop, actor=actor, now=now)
     removals.finish(shop, actor=actor, now=now)
     with shop.writing(actor, now) as connection:
@@ -334,7 +334,10 @@ def _swap(live: Path, copy: Path, now: datetime) -> Path | None:
     old = [path for end in SIDES if (path := live.with_name(live.name + end)).exists()]
     settled = False
     try:
-        shutil.copyfile(copy, part)  # the private folder may lie on another disk
+        try:
+            copy.replace(part)
+        except OSError:  # the private folder may lie on another disk
+            shutil.copyfile(copy, part)
         part.chmod(0o600)
         _sync(part)
         if old:

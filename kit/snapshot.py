@@ -123,13 +123,14 @@ def take(
             copy.execute("PRAGMA journal_mode = DELETE")
 
 
-def facts(path: Path, *, check: bool = True) -> Facts:
+def facts(path: Path, *, check: bool = True, hashed: bool = True) -> Facts:
     """Return what identifies a finished copy, and what is wrong with it.
 
     Args:
         path: A copy that nobody writes to.
         check: Look for problems too, which takes most of the time: 3 s for 300 MB. SQLite's own
             check overlooks most altered bytes; only the hash proves that a copy is unchanged.
+        hashed: Read all of it for its hash; False leaves that empty, if it is known already.
 
     Raises:
         BadDatabase: It is missing, no SQLite database, too damaged to count its rows, or has
@@ -144,8 +145,10 @@ def facts(path: Path, *, check: bool = True) -> Facts:
             for name in names
         }
         problems = tuple(_problems(db)) if check else None
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = ""
+    if hashed:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     text = json.dumps(schema, separators=(",", ":")).encode()
     return Facts(
         size=path.stat().st_size,

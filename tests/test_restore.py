@@ -382,7 +382,7 @@ def test_a_full_disk_changes_nothing(shop, monkeypatch):
         target.write_bytes(source.read_bytes()[:9000])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(restore.shutil, "copyfile", full)
+    monkeypatch.setattr(restore.shutil, "copy2", full)
     with pytest.raises(OSError, match="No space"):
         back(shop)
     monkeypatch.undo()

@@ -505,3 +505,11 @@ def test_a_missing_table_is_told(live):
     """A typing error in the settings is no empty shop."""
     with pytest.raises(BadDatabase, match="no such table: customer; check"):
         canaries(live, "customer", "customer_id", key=KEY)
+
+
+def test_what_is_known_is_not_read_again(live, tmp_path):
+    """The hash of 300 MB is taken once, where the copy is sealed or unpacked."""
+    take(live, tmp_path / "copy")
+
+    assert facts(tmp_path / "copy", hashed=False).sha256 == ""
+    assert facts(tmp_path / "copy", hashed=False).rows == facts(tmp_path / "copy").rows
