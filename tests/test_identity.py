@@ -28,8 +28,8 @@ from kit.identity import (
     questions,
 )
 
-CATEGORIES = Need(2, "us-ca-ccpa.verify.cat")
-SPECIFIC = Need(3, "us-ca-ccpa.verify.spec", declaration=True)
+CATEGORIES = Need(2, "us-ca-ccpa.verify.categories")
+SPECIFIC = Need(3, "us-ca-ccpa.verify.specific", declaration=True)
 OPT_OUT = Need(0, "us-ca-ccpa.optout.noverify")
 ANA = {
     "points": 1250,

@@ -33,13 +33,13 @@ WHO = "ab" * 32
 HASH = "cd" * 32
 FIRST = Deadline(
     "respond",
-    "us-ca-ccpa.know.respond",
+    "us-ca-ccpa.respond",
     date(2026, 4, 16),
     date(2026, 4, 16),
     date(2026, 4, 16),
     ("counted from the day received it is 2026-04-15",),
 )
-SECOND = Deadline("respond", "us-ca-ccpa.know.respond", date(2026, 5, 31), date(2026, 5, 29))
+SECOND = Deadline("respond", "us-ca-ccpa.respond", date(2026, 5, 31), date(2026, 5, 29))
 GOOD = {
     "received": NOW,
     "channel": "email",
