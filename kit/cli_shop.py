@@ -268,7 +268,7 @@ def expire(yes: Yes = False, actor: Actor = None, shop: ShopFolder = Path()) -> 
 
     Example: kit expire --yes
     """
-    from kit import removals
+    from kit import disclose, legal, removals
 
     with opened(shop, actor) as (opened_shop, who):
         plan = removals.plan_expiry(opened_shop, now=now())
@@ -287,10 +287,12 @@ def expire(yes: Yes = False, actor: Actor = None, shop: ShopFolder = Path()) -> 
             return
         with progress("letting go") as tick:
             done = removals.expire(opened_shop, plan, actor=who, now=now(), progress=tick)
+        asked = disclose.purge(opened_shop, laws=legal.Book(), actor=who, now=now())
     went, emptied = sum(done.done.removed.values()), sum(done.done.emptied.values())
     say(
         f"Gone: {went:,} rows, {emptied:,} cells, "
-        f"{done.trash:,} old deletions, {done.history:,} lines of history."
+        f"{done.trash:,} old deletions, {done.history:,} lines of history, "
+        f"{len(asked):,} requests answered long ago."
     )
     if done.done.note:
         warn(done.done.note)

@@ -158,7 +158,9 @@ def _others(shop: Shop, connection: sa.Connection, me: Mapping[str, Any]) -> lis
     names = []
     for row in people:
         both = [row.get("first_name"), row.get("last_name")]
+        parts = (row.get("name") or "").split()  # a till may know staff by one whole name only
         names += [" ".join(filter(None, both)), row.get("name"), *both]
+        names += [part for part in parts if len(part) > 2]
     return [name for name in names if name and name not in mine]
 
 

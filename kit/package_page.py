@@ -150,7 +150,7 @@ you can read it.</p>
 {%- if withheld %}
 <ul>
 {%- for one in withheld %}
-<li>We hold your <strong><bdi>{{ one.what }}</bdi></strong>, and do not send it: \
+<li>We hold <strong><bdi>{{ one.what }}</bdi></strong>, and do not send it: \
 <bdi>{{ one.why }}</bdi>.{% if one.cite %} <span class="cite">(<bdi>{{ one.cite }}</bdi>)</span>\
 {% endif %}</li>
 {%- endfor %}
