@@ -82,7 +82,12 @@ class Facts:
 
 
 def take(
-    live: Path, target: Path, *, wait_s: float = 30.0, progress: Progress | None = None
+    live: Path,
+    target: Path,
+    *,
+    wait_s: float = 30.0,
+    lasting: bool = True,
+    progress: Progress | None = None,
 ) -> None:
     """Write a consistent copy of a database that may be in use.
 
@@ -93,6 +98,8 @@ def take(
         live: The database in use. It may be in WAL or in rollback mode.
         target: Name of the copy, which must be free.
         wait_s: Seconds to wait for a program that is just writing.
+        lasting: Wait until the copy is on the disk. False is for a copy whose hash is compared
+            before it is used later, or that is deleted soon; a power cut may spoil it.
         progress: Called with the bytes copied and their sum, about once per 16 MiB.
 
     Raises:
@@ -103,7 +110,7 @@ def take(
     """
     if not live.is_file():
         raise BadDatabase(f"{live.name} is not there; check the name and the folder")
-    with _filled(target) as part, _told(live):
+    with _filled(target, lasting) as part, _told(live):
         # rw: what a crashed program left half-done is put right first; ro could not do that
         with closing(_open(live, "mode=rw", wait_s)) as source, closing(_open(part)) as copy:
             # One read transaction for all of it: else each write of another program makes
@@ -258,7 +265,7 @@ def _told(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _filled(target: Path) -> Iterator[Path]:
+def _filled(target: Path, lasting: bool) -> Iterator[Path]:
     """Give a file in a private folder to fill; it becomes *target* if nothing was raised."""
     with _written(target):
         mark = re.compile(re.escape(f".{target.name}.") + r"\w{8}\.part")
@@ -273,8 +280,9 @@ def _filled(target: Path) -> Iterator[Path]:
             part.touch(0o600)
         yield part
         with _written(target):
-            with part.open("r+b") as file:
-                os.fsync(file.fileno())  # before it takes the name: a crash here leaves no target
+            if lasting:
+                with part.open("r+b") as file:
+                    os.fsync(file.fileno())  # before it takes the name: or a crash leaves half
             part.rename(target)
             with suppress(PermissionError):  # Windows cannot open a folder
                 place = os.open(target.parent, os.O_RDONLY)
