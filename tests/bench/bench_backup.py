@@ -198,7 +198,9 @@ def run(
     cwd: Path | None = None,
 ) -> Spent:  # fmt: skip
     """Run a command that may store something in *place*; measure time and memory."""
-    before, start = size_of(place) if place else 0, time.perf_counter()
+    before = size_of(place) if place else 0
+    os.sync()  # or this one waits for the disk to take what the last one wrote
+    start = time.perf_counter()
     with subprocess.Popen(
         command, env={**os.environ, **env}, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
