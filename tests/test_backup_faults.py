@@ -457,6 +457,8 @@ def test_a_store_that_lists_late_loses_nothing(far):
 TILL = """
 import sqlite3, sys
 with_wal = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+with_wal.execute("PRAGMA wal_autocheckpoint = 20")  # the file itself changes all the time
+with_wal.execute("PRAGMA synchronous = OFF")
 print("selling", flush=True)
 turn = 0
 while True:
@@ -499,7 +501,7 @@ def holds(copy):
 
 
 def test_a_busy_till_is_backed_up_between_two_sales(tmp_path):
-    """Every backup of a database in use holds a sum that is right, and a plain copy does not."""
+    """Every backup of a database in use holds the right sum; a plain copy sooner or later does not."""
     with prepared(tmp_path) as shop:
         live = shop.files()[0]
         plain = True
@@ -507,8 +509,7 @@ def test_a_busy_till_is_backed_up_between_two_sales(tmp_path):
             made = [make(shop, now=NOW + n * HOUR) for n in range(5)]
             for number in range(500):
                 copy = tmp_path / f"plain-{number}.sqlite"
-                for end in ("", "-wal"):
-                    shutil.copy(f"{live}{end}", f"{copy}{end}")
+                shutil.copy(live, copy)  # as people do
                 if not (plain := holds(copy)):
                     break
                 copy.unlink()
@@ -545,7 +546,7 @@ def test_every_altered_byte_of_a_backup_is_refused(kind, scenes, tmp_path):
         wanted = opening.choose(checked, number)
         path = backed_up.away(shop) / wanted.file
         data = path.read_bytes()
-        step = max(1, len(data) // 120)
+        step = max(1, len(data) // 60)
         wrong = [data[:n] + bytes([data[n] ^ 1]) + data[n + 1 :] for n in range(0, len(data), step)]
         wrong += [data[:n] for n in range(0, len(data), 20 * step)] + [data + b"\0", data * 2]
         with home.work() as work:
