@@ -501,7 +501,7 @@ def holds(copy):
 
 
 def test_a_busy_till_is_backed_up_between_two_sales(tmp_path):
-    """Every backup of a database in use holds the right sum; a plain copy sooner or later does not."""
+    """Every backup of a database in use holds the right sum; a plain copy soon does not."""
     with prepared(tmp_path) as shop:
         live = shop.files()[0]
         plain = True
