@@ -72,6 +72,7 @@ places      a folder, a USB disk, a bucket, a server; read back after each write
 sftp        servers that are known, so that no stranger gets the password
 beside      keys, settings and erasures, which go along
 keeping     which of them stay, and when an erased customer has left the last
+swap        a restored database in the place of the old one, in one step
 backup_state  what was seen of them, so that one that vanishes is missed
 rescue      one customer from a restored copy, with all that hung on them
 certificate  one signed page that says what a drill proved

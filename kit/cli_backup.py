@@ -370,8 +370,8 @@ def restore(
     if done.erased:
         say(f"{done.erased} customers who had been erased since were erased again.")
     if done.kept:
-        say(f"What was there before is in {done.kept.name}; it holds customers, too: delete it on "
-            f"{done.delete_on}")  # fmt: skip
+        say(f"What was there before is in {done.kept.name}; it holds customers, too. After "
+            f"{done.delete_on}, kit expire --yes deletes it.")  # fmt: skip
     say("Look a few customers up before you trust it: kit find NAME")
 
 

@@ -268,7 +268,7 @@ def expire(yes: Yes = False, actor: Actor = None, shop: ShopFolder = Path()) -> 
 
     Example: kit expire --yes
     """
-    from kit import disclose, legal, removals
+    from kit import disclose, legal, removals, restore
 
     with opened(shop, actor) as (opened_shop, who):
         plan = removals.plan_expiry(opened_shop, now=now())
@@ -288,11 +288,12 @@ def expire(yes: Yes = False, actor: Actor = None, shop: ShopFolder = Path()) -> 
         with progress("letting go") as tick:
             done = removals.expire(opened_shop, plan, actor=who, now=now(), progress=tick)
         asked = disclose.purge(opened_shop, laws=legal.Book(), actor=who, now=now())
+        replaced = restore.forget_kept(opened_shop, now=now())
     went, emptied = sum(done.done.removed.values()), sum(done.done.emptied.values())
     say(
         f"Gone: {went:,} rows, {emptied:,} cells, "
         f"{done.trash:,} old deletions, {done.history:,} lines of history, "
-        f"{len(asked):,} requests answered long ago."
+        f"{len(asked):,} requests answered long ago, {replaced} replaced databases."
     )
     if done.done.note:
         warn(done.done.note)

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -29,6 +28,7 @@ from kit import (
     removals,
     rescue,
     settings,
+    swap,
 )
 from kit import store as database
 from kit.backup import MOST_MANIFEST, PUBLIC, Progress, quiet
@@ -42,7 +42,6 @@ from kit.places import Place, PlaceError
 from kit.shop import FOLDERS, INVENTORY, KEYRING, LEDGER, SETTINGS, NotAllowed, NotAShop, Shop
 
 KEPT_DAYS = 30  # how long what was replaced is kept: it holds customers too
-SIDES = ("", "-wal", "-shm", "-journal")
 
 
 class RestoreError(Exception):
@@ -51,10 +50,6 @@ class RestoreError(Exception):
 
 class WithoutLedger(RestoreError):
     """It is not known who was erased since, so they would come back."""
-
-
-class InUse(RestoreError):
-    """Another program has the database open."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,7 @@ def restore(
         progress: Called with the step, the bytes done and their sum.
 
     Raises:
-        NotProven, WithoutLedger, InUse: Nothing was changed.
+        NotProven, WithoutLedger, swap.InUse: Nothing was changed.
         NotEmpty: The PostgreSQL database has tables; choose an empty one in shop.toml.
     """
     role = shop.settings.role(actor)
@@ -116,7 +111,7 @@ def restore(
             with shop_at(shop, proven.path) as copied:
                 copied.ledger = told
                 erased = _finish(copied, actor, now)
-            kept = _swap(shop.files()[0], proven.path, now)
+            kept = swap.replace(shop.files()[0], proven.path, keep=_kept_name(now))
         else:
             pgdump.load(proven.path, backup.address(shop))
             shop.ledger, kept = told, None
@@ -320,64 +315,28 @@ def _keep_ledger(shop: Shop, told: ledger.Ledger) -> None:
         _put(shop.folder / LEDGER, told.path.read_bytes())
 
 
-def _swap(live: Path, copy: Path, now: datetime) -> Path | None:
-    """Put the proven copy in the place of the database in use; return where that is kept.
+def _kept_name(now: datetime) -> str:
+    """Return under which name what was replaced is kept."""
+    return f"{backup.BEFORE}{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
-    Raises:
-        InUse: Another program has it open.
+
+def kept(shop: Shop, *, now: datetime) -> list[Path]:
+    """Return what was kept of replaced databases, and has been kept long enough."""
+    places = {path.parent for path in shop.files()}
+    found = [path for place in places for path in sorted(place.glob(f"{backup.BEFORE}*"))]
+    over = _kept_name(now - timedelta(days=KEPT_DAYS))
+    return [path for path in found if path.name < over]
+
+
+def forget_kept(shop: Shop, *, now: datetime) -> int:
+    """Delete what was kept of replaced databases when its time is over; return how many there were.
+
+    Customers who were erased since are in it.
     """
-    part = live.with_name(f".{live.name}.restored")
-    kept = live.with_name(f"{backup.BEFORE}{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
-    while kept.exists():  # tried again within a second; never replace what was kept
-        kept = kept.with_name(f"{kept.name}-again")
-    half = kept.with_name(f"{kept.name}.part")
-    old = [path for end in SIDES if (path := live.with_name(live.name + end)).exists()]
-    settled = False
-    try:
-        try:
-            copy.replace(part)
-        except OSError:  # the private folder may lie on another disk
-            shutil.copyfile(copy, part)
-        part.chmod(0o600)
-        _sync(part)
-        if old:
-            half.mkdir(mode=0o700)
-        for path in old:
-            shutil.copy2(path, half / path.name)
-            _sync(half / path.name)
-        if old:
-            half.rename(kept)
-        _settle(live)
-        settled = True
-        part.replace(live)
-        _sync(live.parent)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        for path in old if settled else ():  # as it was, to the byte; else it is somebody's still
-            shutil.copy2(kept / path.name, path)
-        shutil.rmtree(half, ignore_errors=True)
-        shutil.rmtree(kept, ignore_errors=True)
-        raise
-    return kept if old else None
-
-
-def _settle(live: Path) -> None:
-    """Leave nothing beside the old database that would change the new one.
-
-    A left-over -wal undid 999 of 5,000 rows of a good copy, and SQLite called the result ok.
-    """
-    try:
-        with closing(sqlite3.connect(live, isolation_level=None, timeout=0)) as db:
-            db.execute("PRAGMA journal_mode = DELETE")  # only if nobody else has it open
-    except sqlite3.OperationalError as problem:
-        if problem.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise InUse(
-                "another program has the database open; close the till and every kit, then repeat"
-            ) from None
-    except sqlite3.DatabaseError:
-        pass  # damaged, which is why it is replaced
-    for end in SIDES[1:]:
-        live.with_name(live.name + end).unlink(missing_ok=True)
+    found = kept(shop, now=now)
+    for path in found:
+        shutil.rmtree(path)
+    return len(found)
 
 
 def _remember(
@@ -412,13 +371,3 @@ def _put(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-
-
-def _sync(path: Path) -> None:
-    """See to it that a file, or a new name in a folder, survives a power cut."""
-    with suppress(PermissionError):  # Windows cannot open a folder
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -25,6 +25,7 @@ from kit import (
     rescue,
     restore,
     settings,
+    swap,
 )
 from kit import store as database
 from kit.backup_state import Home
@@ -120,6 +121,16 @@ def test_what_was_there_is_kept_for_a_while(shop):
         assert found.fetchone() == (1,)
     assert done.kept.stat().st_mode & 0o777 == 0o700
     assert (done.delete_on - LATER.date()).days == 30
+
+
+def test_what_was_kept_has_an_end(shop):
+    """Customers who were erased since are in it."""
+    done = back(shop)
+
+    assert restore.forget_kept(shop, now=LATER + 29 * DAY) == 0
+    assert done.kept.exists()
+    assert restore.forget_kept(shop, now=LATER + 31 * DAY) == 1
+    assert not done.kept.exists()
 
 
 def test_twice_in_one_second(shop):
@@ -304,7 +315,7 @@ def test_a_till_that_is_still_open_is_noticed(shop):
     with closing(sqlite3.connect(live, isolation_level=None)) as till:
         till.execute("BEGIN")
         till.execute("SELECT count(*) FROM customers").fetchone()
-        with pytest.raises(restore.InUse, match="close the till"):
+        with pytest.raises(swap.InUse, match="close the till"):
             back(shop)
         till.execute("COMMIT")
 
@@ -382,7 +393,8 @@ def test_a_full_disk_changes_nothing(shop, monkeypatch):
         target.write_bytes(source.read_bytes()[:9000])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(restore.shutil, "copy2", full)
+    monkeypatch.setattr(swap.os, "link", full)
+    monkeypatch.setattr(swap.shutil, "copy2", full)
     with pytest.raises(OSError, match="No space"):
         back(shop)
     monkeypatch.undo()
