@@ -52,14 +52,16 @@ def _source(folder: Path, said: Settings, named: str | None) -> tuple[str | None
 @contextmanager
 def _closed_shop(folder: Path, actor: str | None) -> Iterator[tuple[Shop, str]]:
     """Open a shop whose database may be gone or damaged."""
-    from kit import settings, vault
+    from kit import settings
     from kit.inventory import Inventory
-    from kit.shop import INVENTORY, SETTINGS, Shop
+    from kit.keyfile import KeyFile, Passphrase
+    from kit.keys import Keyring
+    from kit.shop import INVENTORY, KEYRING, SETTINGS, Shop
 
     said = settings.load(folder / SETTINGS)
     who = actor or said.owner
     said.role(who)
-    ring = vault.open_keyring(folder, secret(folder))
+    ring = Keyring.open(KeyFile(folder / KEYRING, Passphrase(secret(folder))))
     with Shop(folder, said, Inventory.load(folder / INVENTORY), ring) as shop:
         yield shop, who
 

@@ -38,7 +38,7 @@ Connect = Callable[[str, Mapping[str, Any]], tuple[Any, str]]
 
 SILENT: Progress = lambda done, total: None  # noqa: E731
 
-PIECE = 8 << 20  # bytes moved at once
+PIECE = 5 << 20  # bytes moved at once: two are held; S3 takes no smaller part
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 PART = re.compile(rf"\.{NAME.pattern}\.[0-9a-f]{{8}}\.part", re.ASCII)
 BACKUP = re.compile(r"((\d{6})-(\d{8}T\d{6}Z)-(?:full|diff))\.(?:\S+age|manifest\.json)", re.A)

@@ -29,7 +29,7 @@ from kit.places import (
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 NAME = "000123-20261123T184502Z-full.sqlite.zst.age"
 DATA = bytes(range(256)) * 40
-LONG = os.urandom(17 << 20)  # in three pieces
+LONG = os.urandom(17 << 20)  # in four pieces
 REGION = "us-east-1"
 posix_only = pytest.mark.skipif(os.name != "posix", reason="Windows has no such thing")
 
@@ -313,7 +313,7 @@ def test_progress_goes_there_and_back(place, tmp_path):
     assert steps[-1] == (2 * len(LONG), 2 * len(LONG))
     steps.clear()
     place.get(NAME, tmp_path / "back", progress=lambda *step: steps.append(step))
-    assert [done for done, _ in steps] == [8 << 20, 16 << 20, len(LONG)]
+    assert [done for done, _ in steps] == [5 << 20, 10 << 20, 15 << 20, len(LONG)]
 
 
 def test_a_name_is_no_path(place, tmp_path):
@@ -637,11 +637,11 @@ def test_a_bucket_that_is_not_there_and_a_server_that_does_not_answer(buckets, t
 
 
 def test_big_files_go_up_in_parts(bucket, tmp_path):
-    """Over 16 MiB in parts of 8, so that little memory is needed; a small one at once."""
+    """Over 10 MiB in parts of 5, so that little memory is needed; a small one at once."""
     put(bucket, LONG, folder=tmp_path)
     fs, root = bucket._fs()
 
-    assert fs.info(f"{root}/{NAME}")["ETag"].strip('"').endswith("-3")
+    assert fs.info(f"{root}/{NAME}")["ETag"].strip('"').endswith("-4")
 
 
 # ---- SFTP ----
