@@ -32,12 +32,11 @@ from typing import Any, TypeVar
 
 import fsspec  # type: ignore[import-untyped]
 
+Pieces = Iterable[tuple[bytes, int]]
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
 Connect = Callable[[str, Mapping[str, Any]], tuple[Any, str]]
-
 SILENT: Progress = lambda done, total: None  # noqa: E731
-
 PIECE = 5 << 20  # bytes moved at once: two are held; S3 takes no smaller part
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 PART = re.compile(rf"\.{NAME.pattern}\.[0-9a-f]{{8}}\.part", re.ASCII)
@@ -316,7 +315,7 @@ class Place:
         part = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
         try:
             with _local(target):
-                _fill(part, self._pieces(name, total), lambda done: progress(done, total))
+                _fill(part, self._pieces(name, total), lambda done: progress(done, total), False)
                 part.rename(target)
         finally:
             with suppress(OSError):
@@ -415,17 +414,18 @@ def _read(source: Path | bytes) -> Iterator[tuple[bytes, int]]:
             yield piece, file.tell()
 
 
-def _fill(path: Path, pieces: Iterable[tuple[bytes, int]], show: Callable[[int], None]) -> None:
-    """Write a new file so that a power cut cannot undo it."""
+def _fill(path: Path, pieces: Pieces, show: Callable[[int], None], lasting: bool = True) -> None:
+    """Write a new file; *lasting* means that a power cut cannot undo it."""
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | O_BINARY, 0o600)
     with os.fdopen(handle, "wb") as file:
         for piece, done in pieces:
             file.write(piece)
             show(done)
         file.flush()
-        os.fsync(file.fileno())
-        if hasattr(os, "posix_fadvise"):  # compare with the disk, not with the memory
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        if lasting:
+            os.fsync(file.fileno())
+            if hasattr(os, "posix_fadvise"):  # compare with the disk, not with the memory
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _ours(problem: Exception, where: str, step: str) -> PlaceError:
