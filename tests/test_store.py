@@ -40,7 +40,7 @@ OPENS_ALSO = {  # and why: files of others, or no database of a shop
     "tables.py": "reads and writes tables for other programs",
     "unpack.py": "reads anybody's SQLite file",
     "keyfile.py": "uses an empty one as a lock",
-    "restore.py": "puts what a database that is replaced has beside it into it, and changes no row",
+    "swap.py": "puts what a database that is replaced has beside it into it, and changes no row",
     "snapshot.py": "copies the whole file with SQLite's own backup, and changes no row",
 }
 
