@@ -114,8 +114,6 @@ def add_person(folder: Path, name: str) -> str:
 
 def add_place(folder: Path, name: str, address: str, *, offsite: bool) -> None:
     """Note in shop.toml one more place for backups, or another address of one."""
-    if not settings.STAFF_NAME.fullmatch(name):
-        raise BackupError("a place's name is one word in small letters, such as usb or cloud")
     path = folder / SETTINGS
     before = path.read_text(encoding="utf-8")
     said = settings.parse(before).backup

@@ -269,8 +269,12 @@ def with_line(text: str, section: str, key: str, value: str | Sequence[str]) -> 
     """Return the text of a `shop.toml` with one more line, or another value in it.
 
     Raises:
-        SettingsError: What comes out is not allowed.
+        SettingsError: The key is not one word, or what comes out is not allowed.
     """
+    if not re.fullmatch("[a-z][a-z0-9_-]{0,31}", key):
+        raise SettingsError(
+            "a name in shop.toml is one word in small letters, such as usb or escrow; take another"
+        )
     written = _quoted(value) if isinstance(value, str) else f"[{', '.join(map(_quoted, value))}]"
     line = f"{key} = {written}"
     lines = text.splitlines()

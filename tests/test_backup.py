@@ -20,6 +20,7 @@ from kit import store as database
 from kit.backup import BackupError, NoPeople, NothingStored, Untrue
 from kit.backup_state import Home
 from kit.rekey import RekeyError
+from kit.settings import SettingsError
 from kit.shop import SETTINGS, Shop
 
 
@@ -173,6 +174,9 @@ def test_a_second_person_gets_a_key_of_their_own(tmp_path):
     assert said.backup.people == {"escrow": backed_up.public(paper)}
     for path in (tmp_path / "shop").rglob("*"):
         assert not path.is_file() or paper.encode() not in path.read_bytes()
+    for wrong in ("Ana B", "a.b", 'x"', "", "a" * 33):
+        with pytest.raises(SettingsError, match="one word in small letters"):
+            backup.add_person(tmp_path / "shop", wrong)
     with pytest.raises(BackupError, match="has a key already") as caught:
         backup.add_person(tmp_path / "shop", "escrow")
     assert paper not in str(caught.value)
@@ -189,7 +193,7 @@ def test_a_place_is_named_by_a_command(tmp_path):
     said = settings.load(folder / SETTINGS).backup
     assert said.places == {"here": "backups", "nas": "sftp://me@nas/b", "usb": "/media/other"}
     assert said.offsite == ()
-    with pytest.raises(BackupError, match="one word"):
+    with pytest.raises(SettingsError, match="one word"):
         backup.add_place(folder, "My USB", "/media/usb", offsite=True)
 
 
