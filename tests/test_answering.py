@@ -41,6 +41,7 @@ from kit import (
     removals,
 )
 from kit.erasure import plan as plan_erasure
+from kit.shop import NotAllowed
 
 HOSTILE = "<script>alert(1)</script>\u202e../../=cmd|' /C calc'!A0"
 EVERYTHING = (
@@ -223,6 +224,27 @@ def test_nothing_is_answered_before_it_is_verified(lite):
     nobody = open_request(lite, "nobody@example.com", "opt_out")
     with pytest.raises(disclose.NotYet, match="no_match"):
         answering.say_no(lite, nobody, **ME)
+
+
+@pytest.mark.parametrize("actor", ["sam", "mia", "tom"])
+def test_only_owner_and_manager_answer(lite, actor):
+    """A cashier who verifies herself must not take everything home; that it was tried is noted."""
+    email = buyer(lite)["email"]
+    by = {"actor": actor, "now": NOW}
+    know, wrong = (verified(lite, email, kind) for kind in ("know", "correct"))
+    before = content(lite)["customers"]
+
+    for work in (
+        lambda: answering.access(lite, know, laws=LAWS, **by),
+        lambda: answering.correct(lite, wrong, {"first_name": "Eve"}, **by),
+    ):
+        with pytest.raises(NotAllowed, match="It was noted"):
+            work()
+    assert content(lite)["customers"] == before
+    assert not disclose.package_of(lite, know).exists()
+    with lite.reading() as connection:
+        tried = [one for one in audit.entries(connection, actor=actor)]
+    assert [one["action"] for one in tried] == ["refused:disclose"] * 2
 
 
 def test_a_correction_is_made_and_noted(lite):

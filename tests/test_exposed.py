@@ -59,6 +59,16 @@ def test_a_stolen_database_is_everybody(shop):
     assert sum(sealed.persons.values()) == len(content(shop)["customers"])
 
 
+@pytest.mark.parametrize("key", [None, False, True], ids=["unknown", "safe", "stolen"])
+def test_what_is_known_of_the_key_is_written_down(shop, key):
+    """Nobody's silence makes it safe: what is not known stays unknown."""
+    said = {} if key is None else {"key_exposed": key}
+    sealed, _ = exposed.data_sets(shop, LAWS, **said)
+    drafted = next(one for one in incident_of(shop, **said).data if one.encrypted)
+
+    assert sealed.key_exposed is drafted.key_exposed is key
+
+
 def test_a_password_that_was_stolen_exposes_what_was_looked_at(shop):
     """Whom it looked at, and what its role sees, in the clear; the log tells both."""
     ana = buyer(shop)
