@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests that need one: one server for the run, a database for each test."""
+"""How examples are drawn, and one PostgreSQL server for the run with a database for each test."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ import tempfile
 import warnings
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# One commit, one result: examples are drawn alike in every run, and no clock decides. Others are
+# drawn by `python3 start.py test -m hypothesis --hypothesis-profile=explore`, and so every week.
+settings.register_profile(
+    "alike", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile("alike")
 
 NUMBERS = itertools.count(1)
 
