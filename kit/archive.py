@@ -35,7 +35,6 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 import pyrage
-from pyrage import x25519
 
 MIB = 1 << 20
 LEAST_RECIPIENTS = 2  # one lost key must not be the loss of all backups
@@ -238,16 +237,18 @@ def unpack_diff(
     """
     keys = _identities(identities)
     _need(base)
-    if _digest(base)[1] != expect.base_sha256:
-        raise WrongBase(f"{source.name} does not build on {base.name}; unpack its own full archive")
-    with (
-        _proven(source, expect) as sealed,
-        _opened(base) as old,
-        _filled(target, expect.plain_size, progress) as plain,
-    ):
-        old.hashing = False  # that was done
-        feed = pack.Changes(old.read, plain.write, expect.plain_size)
-        _unpack(sealed, feed, plain, keys, expect, pack.Error)
+    size = expect.plain_size
+    try:
+        with _opened(base) as old, _proven(source, expect) as sealed:
+            old.hashing = False  # what comes out is compared; the base only if that fails
+            with _filled(target, size, progress) as plain:
+                feed = pack.Changes(old.read, plain.write, size)
+                _unpack(sealed, feed, plain, keys, expect, pack.Error)
+    except Damaged:
+        if _digest(base)[1] == expect.base_sha256:
+            raise
+        say = f"{source.name} does not build on {base.name}; unpack its own full archive"
+        raise WrongBase(say) from None
 
 
 def _unpack(
@@ -264,17 +265,17 @@ def _unpack(
         raise Damaged(f"{name} opens, but holds another database than its manifest says; {OTHER}")
 
 
-def _recipients(texts: Sequence[str]) -> list[x25519.Recipient]:
+def _recipients(texts: Sequence[str]) -> list[pyrage.x25519.Recipient]:
     if any(text.strip().upper().startswith("AGE-SECRET-KEY-") for text in texts):
         raise BadKey("a recipient is a secret key, which belongs on paper; give its public half")
-    keys = _keys("recipient", texts, x25519.Recipient.from_str)
+    keys = _keys("recipient", texts, pyrage.x25519.Recipient.from_str)
     if len({str(key) for key in keys}) < LEAST_RECIPIENTS:
         raise BadKey("give the public keys of two persons at least: a lost key opens nothing")
     return keys
 
 
-def _identities(texts: Sequence[str]) -> list[x25519.Identity]:
-    if not (keys := _keys("identity", texts, x25519.Identity.from_str)):
+def _identities(texts: Sequence[str]) -> list[pyrage.x25519.Identity]:
+    if not (keys := _keys("identity", texts, pyrage.x25519.Identity.from_str)):
         raise BadKey("no identity was given; type the paper key (AGE-SECRET-KEY-1…)")
     return keys
 

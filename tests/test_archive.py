@@ -418,7 +418,7 @@ def test_two_files_that_changed_names_are_noticed(shop, tmp_path):
 
 
 def test_a_differential_needs_its_own_base(shop, tmp_path):
-    """The wrong full archive is named before anything is written."""
+    """The wrong full archive is named, and nothing is left of the try."""
     with pytest.raises(WrongBase, match="2-diff.tar.age does not build on copy; unpack its own"):
         unpack_diff(shop.copy, shop.diff, tmp_path / "out", [OWNER], shop.made_diff, pack=pack)
     with pytest.raises(WrongBase, match="nowhere, the copy of the last full archive, is not"):
