@@ -27,6 +27,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -75,11 +76,7 @@ class Damaged(ArchiveError):
 
 
 class BadFile(ArchiveError):
-    """A file cannot be read or written; `path` says which."""
-
-    def __init__(self, path: Path, message: str) -> None:
-        super().__init__(f"{path.name}: {message}")
-        self.path = path
+    """A file cannot be read or written."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def full(
     pack: Pack,
     progress: Progress | None = None,
 ) -> Sealed:
-    """Pack a whole copy of the database for those who may restore it.
+    """Pack a whole copy of the database for those who may restore it; return what to keep of it.
 
     Args:
         source: A finished copy, not the database in use.
@@ -140,9 +137,6 @@ def full(
             the owner's and that of a second person.
         pack: The module `pack`.
         progress: Called with the bytes read of the copy and its size, about once per MiB.
-
-    Returns:
-        What a manifest must keep of it.
 
     Raises:
         BadKey: A recipient is mistyped, or there are fewer than two different ones.
@@ -179,10 +173,9 @@ def diff(
         try:
             _through(pyrage.encrypt_io, pack.changes(old.read, new.read), sealed.write, keys)
         except pack.Error as problem:
-            raise BadFile(source, str(problem)) from None
+            raise BadFile(f"{source.name} {problem}") from None
         if old.sha256 != base_sha256:
-            say = "is not what the last full archive holds; make a full one"
-            raise WrongBase(f"{base.name} {say}")
+            raise WrongBase(f"{base.name} is not what the last full archive has; make a full one")
     return Sealed(sealed.done, sealed.sha256, new.done, new.sha256, base_sha256)
 
 
@@ -299,9 +292,13 @@ class _File:
         self.file, self.path = file, path
         self.total, self.progress, self.hashing = total, progress, True
         self.done, self._hash = 0, hashlib.sha256()
+        self.beside: Executor | None = None  # hashes what is large, in another thread
+        self._last: Future[None] | None = None
 
     @property
     def sha256(self) -> str:
+        if self._last:
+            self._last.result()
         return self._hash.hexdigest()
 
     def read(self, size: int) -> bytes:
@@ -318,7 +315,11 @@ class _File:
         self._passed(data)
 
     def _passed(self, data: bytes) -> None:
-        if self.hashing:
+        if self._last:
+            self._last.result()  # one piece at a time, in order
+        if self.beside:
+            self._last = self.beside.submit(self._hash.update, data)
+        elif self.hashing:
             self._hash.update(data)
         self.done += len(data)
         if data and self.progress:
@@ -339,10 +340,7 @@ class _Pipe:
     def read(self, size: int = -1) -> bytes:
         try:
             self.empty()
-            while not self.rest:
-                piece = next(self.pieces, None)
-                if piece is None:
-                    return b""
+            while not self.rest and (piece := next(self.pieces, None)) is not None:
                 self.rest = memoryview(piece)
             data, self.rest = bytes(self.rest[:size]), self.rest[size:]
         except BaseException as fault:
@@ -423,8 +421,10 @@ def _filled(target: Path, total: int = 0, progress: Progress | None = None) -> I
         with _told(target):
             part.touch(0o600, exist_ok=False)
             file = part.open("wb", buffering=0)  # closing has nothing left to write and to fail at
-        with file:
-            yield _File(file, target, total, progress)
+        with file, ThreadPoolExecutor(1) as beside:
+            filled = _File(file, target, total, progress)
+            filled.beside = beside if total else None
+            yield filled
             with _told(target):
                 os.fsync(file.fileno())  # before it takes the name: a crash here leaves no target
         with _told(target):
@@ -447,4 +447,4 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except OSError as problem:
         step = NEXT_STEP.get(problem.errno or 0, "check the disk, then run it again")
-        raise BadFile(path, f"{os.strerror(problem.errno or 0).lower()}; {step}") from None
+        raise BadFile(f"{path.name}: {os.strerror(problem.errno or 0).lower()}; {step}") from None
