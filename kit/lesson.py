@@ -151,7 +151,7 @@ def quiz(
     """
 
     def review(answer: object) -> str | None:
-        letter = str(answer).strip().casefold()
+        letter = str(answer).strip(" .)").casefold()
         if letter not in options:
             return f"answer with one letter in quotes: {', '.join(options)}"
         return None if letter == right else options[letter]

@@ -212,7 +212,8 @@ def _days() -> dict[str, date]:
         worked += timedelta(days=3 if worked.weekday() == 4 else 2 if worked.weekday() == 5 else 1)
     found = {"right": made.due, "read": late.due, "arrived": said.due, "longer": more.due}
     days = {name: day for name, day in found.items() if day is not None}
-    return {**days, "working": worked, "first": days["right"] - timedelta(days=1)}
+    year = days["right"].replace(year=CAME.year)  # a slip in January
+    return {**days, "working": worked, "first": days["right"] - timedelta(days=1), "year": year}
 
 
 def count_days(answer: object) -> str | None:
@@ -233,6 +234,7 @@ def count_days(answer: object) -> str | None:
         days["arrived"]: "until then say that it arrived; the answer has more time",
         days["longer"]: "that is with more time, of which Tina must first be told, and why",
         days["working"]: "this rule counts all days, Saturdays and Sundays, too",
+        days["year"]: "the day is right, but that year is over by then; which one follows?",
         days["first"]: "a good day to aim at, and one day early: day one is the day after it came",
     }.get(answer, "that is another day; day one is the day after it came, and all days count")
 
@@ -306,6 +308,7 @@ EXERCISES = (
             (_days()["longer"], "with more time"),
             (_days()["working"], "Saturdays and Sundays, too"),
             (_days()["first"], "one day early"),
+            (str(_days()["year"]), "which one follows"),
             (_days()["right"] + timedelta(days=1), "that is another day"),
         ),
     ),

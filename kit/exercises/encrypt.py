@@ -7,6 +7,7 @@ from kit.frames import PROTECTIONS
 from kit.lesson import Exercise, quiz
 
 RACHEL, TARA = "+16235550161", "+14435550142"  # made up, as in sample_data/clean/customers.csv
+PLACE = "customers.phone.cus_0000000001"
 COLUMNS = ("customer_id", "name", "phone", "street", "city", "allergic")
 PLAN = """\
 delivery = {
@@ -35,14 +36,16 @@ def open_cell(answer: object) -> str | None:
         return "this is still the token; hand it to cipher.unseal, with its place"
     if answer == TARA:
         return "this is Tara's number; which row and which customer number are Rachel's?"
-    return None if answer == RACHEL else "that is not her number; take it from row 1"
+    if answer.startswith(("customers.", "cus_")):
+        return "this is the place; hand it to cipher.unseal as context=, behind the token"
+    return None if answer == RACHEL else "that is not what unseal gives you for row 1"
 
 
 def plan_columns(answer: object) -> str | None:
     """Want one protection for each column, which neither gives away nor hides too much."""
     if not isinstance(answer, dict):
         return 'write pairs between curly brackets, such as {"name": "open", "city": "open"}'
-    plan: dict[object, object] = answer
+    plan = {name: str(how).strip().casefold() for name, how in answer.items()}
     if missing := [name for name in COLUMNS if name not in plan]:
         return f"{missing[0]} is missing; every column needs a decision"
     if more := [name for name in plan if name not in COLUMNS]:
@@ -59,6 +62,8 @@ def plan_columns(answer: object) -> str | None:
         return "Stuart looks customers up by telephone, and a thief must not read it"
     if plan["street"] == "open":
         return "a street is where somebody sleeps; Stuart opens the few he drives to"
+    if indexed := [name for name in ("name", "street") if plan[name] == "seal and index"]:
+        return f"nobody looks customers up by {indexed[0]}; a search number would only tell more"
     if plan["city"] != "open":
         return "Mara counts deliveries by town, and cannot count what is sealed"
     return None
@@ -82,7 +87,8 @@ EXERCISES = (
             (16235550161, "is text"),
             ("k1.AbCdEf", "still the token"),
             (TARA, "this is Tara's number"),
-            ("Rachel", "not her number"),
+            (PLACE, "this is the place"),
+            ("Rachel", "not what unseal gives you"),
         ),
     ),
     Exercise(
@@ -106,6 +112,7 @@ EXERCISES = (
             (GOOD | {"allergic": "seal and index"}, "counting tells them apart"),
             (GOOD | {"phone": "seal"}, "looks customers up by telephone"),
             (GOOD | {"street": "open"}, "where somebody sleeps"),
+            (GOOD | {"street": "seal and index"}, "nobody looks customers up by street"),
             (GOOD | {"city": "seal"}, "counts deliveries by town"),
         ),
     ),

@@ -6,6 +6,8 @@ from __future__ import annotations
 from kit.lesson import Exercise, quiz
 
 ORDER = ["rotate", "copy", "reseal", "retire"]
+COMPUTERS = {"cloud", "computer", "drive", "email", "laptop", "mail", "phone", "photo", "telephone"}
+SHOP, AWAY = {"counter", "shop", "till"}, {"away", "far", "not", "outside"}
 
 
 def order_steps(answer: object) -> str | None:
@@ -30,9 +32,15 @@ def place_paper(answer: object) -> str | None:
     """Want two places, whatever they are."""
     if not isinstance(answer, list | tuple | set):
         return 'write a list: square brackets around places in quotes, such as ["safe", "bank"]'
-    places = {str(one).strip().casefold() for one in answer if str(one).strip()}
+    places = {str(one).strip(" .").casefold() for one in answer} - {""}
     if len(places) < 2:
         return f"name two places; so far there are {len(places)}"
+    for place in sorted(places):
+        words = {*place.replace("-", "").split()}
+        if found := sorted(words & COMPUTERS):
+            return f"{found[0]}: whoever breaks in there by network reads the key; think of paper"
+        if words & SHOP and not words & AWAY:
+            return f"{place}: a burglar or a fire comes there first; think of a place far from it"
     return None
 
 
@@ -65,7 +73,10 @@ EXERCISES = (
         source='places = ["bank box", "sealed envelope, far away"]',
         wrong=(
             ("safe", "square brackets"),
-            (["safe", "Safe "], "so far there are 1"),
+            (["safe", "Safe ", "..."], "so far there are 1"),
+            (["bank box", "photo on my phone"], "by network"),
+            (["bank box", "drawer in the shop"], "a place far from it"),
+            (["bank box", "e-mail to myself"], "by network"),
         ),
         points=(
             "Neither place is the shop: a fire or a burglar takes what lies together.",
