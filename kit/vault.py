@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 from pathlib import Path
 
 import pyarrow as pa
@@ -200,7 +201,9 @@ def seal_table(
         table: The table's name, part of every token's place; None takes the file's name.
         overwrite: Replace a target that is there.
     """
-    names, header, frame = _read(source)
+    names, header, frame = _read(source, columns)
+    if not columns:  # or the copy would be called sealed, with everything in the clear
+        raise WontSeal(f"{source.name}: no column was named; it has: {_listed(names)}")
     for name in columns:
         if name not in names:
             raise WontSeal(f"{source.name}: no column of that name; it has: {_listed(names)}")
@@ -239,20 +242,33 @@ def unseal_table(
         raise WontSeal(f"{source.name}: no column of that name; it has: {_listed(names)}")
     key = _key_column(names, key_column, source)
     place = table or _place(source.stem.removesuffix(SUFFIX))
-    opened = frames.unseal_frame(
-        frame,
-        [header[name] for name in wanted],
-        cipher=Cipher(keyring, kinds=kinds),
-        table=place,
-        key_column=header[key],
-    )
+    try:
+        opened = frames.unseal_frame(
+            frame,
+            [header[name] for name in wanted],
+            cipher=Cipher(keyring, kinds=kinds),
+            table=place,
+            key_column=header[key],
+        )
+    except encrypt.CannotDecrypt as error:
+        if table is not None:
+            raise
+        raise encrypt.CannotDecrypt(
+            f"{source.name}: does not open as the table {place}; if the file has another name than "
+            f"the one that was sealed, say that one with --table; otherwise: {error}",
+            cell=error.cell,
+        ) from None
     path = target or source.with_name(f"{source.stem.removesuffix(SUFFIX)}.opened.csv")
-    _write_csv(path, names, opened, overwrite)
+    left = [name for name in names if header[name] in opened.column_names]  # no index any more
+    _write_csv(path, left, opened, overwrite)
     return Sealed(path, opened.num_rows, tuple(wanted), place)
 
 
-def _read(source: Path) -> tuple[list[str], dict[str, str], pa.Table]:
-    """Return headers, each header's name in tokens' places, and the table under those names."""
+def _read(source: Path, named: Sequence[str] = ()) -> tuple[list[str], dict[str, str], pa.Table]:
+    """Return headers, each header's name in tokens' places, and the table under those names.
+
+    Of two columns that have one of the *named* headers, the second would stay in the clear.
+    """
     table = sources.open_one(source, readers=READERS)
     batches = list(table.batches())
     if table.rejects:
@@ -261,6 +277,8 @@ def _read(source: Path) -> tuple[list[str], dict[str, str], pa.Table]:
             f"{table.rejects[0].row}; repair them first, so that none is lost"
         )
     names = list(table.names)
+    if twice := [name for name in named if [*map(str.strip, table.header)].count(name) > 1]:
+        raise WontSeal(f"{source.name}: two columns are called {twice[0]}; rename one")
     header = {name: _place(name) for name in names}
     if len(set(header.values())) < len(names):
         raise WontSeal(f"{source.name}: two headers differ in signs only; rename one")
@@ -269,7 +287,8 @@ def _read(source: Path) -> tuple[list[str], dict[str, str], pa.Table]:
         raise WontSeal(f"{source.name}: no rows in it; is it the right file")
     empty = pa.scalar(None, pa.string())
     cells = [pc.if_else(pc.equal(column, ""), empty, column) for column in frame.columns]
-    return names, header, pa.table(cells, [header[name] for name in names])
+    written = reduce(pc.or_, map(pc.is_valid, cells))  # blank lines, such as at the end, go
+    return names, header, pa.table(cells, [header[name] for name in names]).filter(written)
 
 
 def _place(name: str) -> str:

@@ -9,9 +9,10 @@ import stat
 import sys
 from datetime import UTC, datetime
 
+import pandas as pd
 import pytest
 
-from kit import agefile, encrypt, recovery, vault
+from kit import agefile, encrypt, frames, recovery, vault
 from kit.encrypt import CannotDecrypt
 from kit.passphrase import TooWeak
 
@@ -84,8 +85,9 @@ def test_a_renamed_file_opens_with_the_tables_name(keyring, customers):
     sealed = vault.seal_table(customers, None, ["Note"], keyring=keyring)
     renamed = sealed.path.rename(sealed.path.with_name("list.csv"))
 
-    with pytest.raises(CannotDecrypt):
+    with pytest.raises(CannotDecrypt, match="another name .* --table") as refused:
         vault.unseal_table(renamed, None, keyring=keyring)
+    assert refused.value.cell == 1
     vault.unseal_table(renamed, None, ["Note"], keyring=keyring, table=sealed.table)
     assert read(renamed.with_name("list.opened.csv")) == ROWS
 
@@ -109,6 +111,10 @@ def test_a_renamed_file_opens_with_the_tables_name(keyring, customers):
             id="ragged",
         ),
         pytest.param([["id", "b"]], ["b"], {}, "no rows", id="empty"),
+        pytest.param(ROWS, [], {}, "no column was named", id="no column"),
+        pytest.param(
+            [["id", "b", "b "], ["1", "x", "y"]], ["b"], {}, "two columns are called b", id="alike"
+        ),
         pytest.param([["id", "b"], ["1", "x"], ["1", "y"]], ["b"], {}, "stands twice", id="twice"),
         pytest.param([["id", "b"], ["", "x"], ["1", "y"]], ["b"], {}, "missing", id="blank id"),
     ],
@@ -120,6 +126,36 @@ def test_what_does_not_fit_is_refused(keyring, tmp_path, rows, columns, more, sa
     with pytest.raises(Exception, match=says):
         vault.seal_table(source, None, columns, keyring=keyring, **more)
     assert not list(tmp_path.glob("t.sealed*"))
+
+
+def test_blank_lines_are_no_rows(keyring, tmp_path):
+    """Spreadsheets leave them at the end; nobody should look for an id that is missing there."""
+    source = write(tmp_path / "t.csv", [["id", "b"], ["1", "x"], [], ["2", ""], ["", ""], []])
+
+    sealed = vault.seal_table(source, None, ["b"], keyring=keyring)
+
+    assert sealed.rows == 2
+    vault.unseal_table(sealed.path, None, keyring=keyring)
+    assert read(tmp_path / "t.opened.csv") == [["id", "b"], ["1", "x"], ["2", ""]]
+
+
+def test_an_index_column_goes_with_its_header(keyring, tmp_path):
+    """Or every later value of a row would stand under the wrong name."""
+    frame = pd.DataFrame({"id": ["1"], "email": ["ana@example.com"], "city": ["Ghent"]})
+    sealed = frames.seal_frame(
+        frame,
+        {"email": "seal and index"},
+        cipher=encrypt.Cipher(keyring),
+        table="t",
+        key_column="id",
+        to_text=encrypt.to_text,
+        number=lambda column, values: [5 for _ in values],
+    )
+    sealed[["id", "email", "email_index", "city"]].to_csv(tmp_path / "t.sealed.csv", index=False)
+
+    opened = vault.unseal_table(tmp_path / "t.sealed.csv", None, keyring=keyring)
+
+    assert read(opened.path) == [["id", "email", "city"], ["1", "ana@example.com", "Ghent"]]
 
 
 def test_targets_are_not_overwritten_unasked(keyring, customers):
