@@ -31,6 +31,7 @@ from kit import (
     package,
     package_page,
     passphrase,
+    request_state,
     rows,
 )
 from kit.legal import Book
@@ -139,6 +140,11 @@ def access(
 def ready(request: Request, kinds: tuple[str, ...]) -> str:
     """Return what is asked, if it may be answered now."""
     (kind,) = request.kinds
+    if request.over:  # before anything is made, changed or erased: what was revoked stays so
+        raise request_state.NotNow(
+            f"the request is {request.status}, and nothing was changed; what the customer asks now "
+            "is a new one: kit request open"
+        )
     if kind not in kinds:
         raise disclose.WrongKind(f"the customer asked {disclose.ASKED[kind]}; that is another step")
     if request.outcome != "verified" and kind not in disclose.UNCHECKED:
@@ -217,7 +223,7 @@ def correct(
         now: The time, with its zone.
     """
     disclose.allow(shop, actor, now)
-    with shop.reading() as connection:
+    with shop.writing(actor, now) as connection:  # the data and the book, or neither
         request = disclose.get(connection, request_id)
         ready(request, ("correct",))
         if asked := sorted({*changes} & {*identity.POINTS} - {*request.found_by}):
@@ -226,10 +232,15 @@ def correct(
                 "open a request that says it is wrong"
             )
         customer = disclose.customer_of(shop, connection, request_id)
-        table = shop.tables.tables[CUSTOMERS]
-        version = rows.get(connection, table, customer)[rows.VERSION]
-    counter.change(shop, customer, changes, version=version, actor=actor, now=now)
-    return done(shop, request_id, f"corrected: {', '.join(sorted(changes))}", actor, now)
+        if not customer:
+            raise disclose.NotYet("nobody fits this request: close it with --because no_match")
+        version = rows.get(connection, shop.tables.tables[CUSTOMERS], customer)[rows.VERSION]
+        who: dict[str, Any] = {"actor": actor, "now": now}
+        counter.change_in(connection, shop, customer, changes, version=version, **who)
+        return disclose.write(
+            shop, connection, request_id, "answered", sent={}, basis="",
+            nature=f"corrected: {', '.join(sorted(changes))}", action="change", **who,
+        )  # fmt: skip
 
 
 def say_no(shop: Shop, request_id: str, *, actor: str, now: datetime) -> Request:
@@ -272,12 +283,3 @@ def _noes(
             number = f"withdrawal-{secrets.token_hex(8)}"
             last = by_id[state.consent_id]
             yield consent.follow(last, "withdrawn", consent_id=number, source="request", now=now)
-
-
-def done(shop: Shop, request_id: str, nature: str, actor: str, now: datetime) -> Request:
-    """Write down that a request is answered, and how."""
-    step: dict[str, Any] = {"action": "change", "actor": actor, "now": now}
-    with shop.writing(actor, now) as connection:
-        return disclose.write(
-            shop, connection, request_id, "answered", nature=nature, sent={}, basis="", **step
-        )

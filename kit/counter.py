@@ -107,6 +107,21 @@ def change(
         CounterError: A value cannot be taken, or the inventory does not name the column.
         Conflict: Somebody changed the customer since.
     """
+    with shop.writing(actor, now) as connection:
+        change_in(connection, shop, customer, changes, version=version, actor=actor, now=now)
+
+
+def change_in(
+    connection: sa.Connection,
+    shop: Shop,
+    customer: str,
+    changes: Mapping[str, str | None],
+    *,
+    version: int,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Do what `change` does within a transaction of `Shop.writing` that is yours to finish."""
     table = shop.tables.tables[CUSTOMERS]
     tidied: dict[str, Any] = {}
     today = now.astimezone(shop.settings.zone).date()
@@ -119,10 +134,9 @@ def change(
             raise CounterError(f"{name}: {cell.refused}")
         tidied[name] = cell.value if cell else value
     sealed = shop.seal(CUSTOMERS, {name: [value] for name, value in tidied.items()}, [customer])
-    with shop.writing(actor, now) as connection:
-        single = {name: cells[0] for name, cells in sealed.items()}
-        rows.change(connection, table, customer, single, version=version)
-        shop.note(connection, actor, "change", "proof", now, subject=customer)
+    single = {name: cells[0] for name, cells in sealed.items()}
+    rows.change(connection, table, customer, single, version=version)
+    shop.note(connection, actor, "change", "proof", now, subject=customer)
 
 
 def consents(

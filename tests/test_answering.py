@@ -39,6 +39,7 @@ from kit import (
     outgoing,
     package,
     removals,
+    request_state,
 )
 from kit.erasure import plan as plan_erasure
 from kit.shop import NotAllowed
@@ -259,6 +260,46 @@ def test_a_correction_is_made_and_noted(lite):
     (row,) = [r for r in content(lite)["customers"] if r["customer_id"] == ana["customer_id"]]
     assert row["phone"] == "+12125550143"
     assert (done.status, done.nature) == ("fulfilled", "corrected: phone")
+
+
+def test_the_data_and_the_book_are_corrected_together_or_not_at_all(lite, monkeypatch):
+    """The power fails between the two: nothing was changed, and the same again does both."""
+    ana = buyer(lite)
+    number = verified(lite, ana["email"], "correct", disputed=["phone"])
+    before = content(lite)
+
+    def fail(*args, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disclose, "write", fail)
+        with pytest.raises(KeyboardInterrupt):
+            answering.correct(lite, number, {"phone": "212-555-0143"}, **ME)
+    assert content(lite) == before
+    assert answering.correct(lite, number, {"phone": "212-555-0143"}, **ME).over
+
+
+@pytest.mark.parametrize("because", ["revoked", "expired", "suspected_fraud"])
+def test_what_is_over_changes_nothing_any_more(lite, because):
+    """Who took a request back, or was refused, keeps their data as they are."""
+    ana = buyer(lite)
+    number = verified(lite, ana["email"], "correct", disputed=["phone"])
+    disclose.close(lite, number, because, basis="as they said", **ME)
+    before = content(lite)
+    with pytest.raises(request_state.NotNow, match="kit request open"):
+        answering.correct(lite, number, {"phone": "212-555-0143"}, **ME)
+
+    assert content(lite) == before
+
+
+def test_a_package_stays_when_it_is_asked_for_once_more(lite, tmp_path):
+    """Its passphrase was told already, and there is no other copy."""
+    number = verified(lite, buyer(lite)["email"])
+    made = access(lite, number)
+    with pytest.raises(request_state.NotNow, match="fulfilled"):
+        access(lite, number)
+
+    assert "your-data.html" in unsealed(made, tmp_path)
 
 
 def test_nobody_is_checked_by_what_is_to_be_corrected(lite):

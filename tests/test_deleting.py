@@ -20,7 +20,7 @@ from asked_shop import (
 )
 from real_shop import NOW, content, exports, filled, sound, taken
 
-from kit import deleting, disclose, erasure, removals, store
+from kit import deleting, disclose, erasure, removals, request_state, store
 from kit.shop import NotAllowed
 
 VENDORS = """\
@@ -281,6 +281,20 @@ def test_nobody_is_deleted_without_proof(lite):
         deleting.plan(lite, other, laws=LAWS, now=NOW)
 
     assert ana["customer_id"] in str(content(lite)["customers"])
+    assert lite.ledger.lines() == []
+
+
+@pytest.mark.parametrize("because", ["revoked", "expired", "suspected_fraud"])
+def test_nobody_is_deleted_who_took_it_back_or_was_refused(lite, because):
+    """There is no way back from a deletion: neither she goes, nor is any company told."""
+    (lite.folder / "vendors.toml").write_text(VENDORS, encoding="utf-8")
+    ana, number = asked(lite)
+    disclose.close(lite, number, because, basis="as she said", **ME)
+    with pytest.raises(request_state.NotNow, match="nothing was changed"):
+        deleting.delete(lite, number, **BY)
+
+    assert ana["customer_id"] in str(content(lite)["customers"])
+    assert not request(lite, number).vendors
     assert lite.ledger.lines() == []
 
 
