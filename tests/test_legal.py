@@ -337,20 +337,6 @@ def test_names_that_lessons_and_tests_use_exist():
     assert used <= {row.id for row in book().all_rows}
 
 
-def test_loading_is_quick():
-    """Under 0.15 s on two cores, so that a command answers at once."""
-    code = (
-        "import time; from kit import legal; legal.Book(); "
-        "took = []\n"
-        "for _ in range(3):\n"
-        "    begun = time.perf_counter(); legal.Book(); took.append(time.perf_counter() - begun)\n"
-        "print(min(took))"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert float(ran.stdout) < 0.15
-
-
 def test_the_command_line_loads_no_law_to_print_its_help():
     """`kit --help` reads no file of facts."""
     code = (
