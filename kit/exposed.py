@@ -12,14 +12,14 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from kit import agenda, audit, breach, breach_letters, clocks, grounds, incident
+from kit import agenda, audit, binding, breach, breach_letters, clocks, grounds, incident
 from kit.breach import Assessment
 from kit.breach_letters import Story
 from kit.incident import DataSet, Incident
@@ -44,7 +44,11 @@ ELEMENTS = {  # columns to names of the list of elements; another column of such
     "payments.note": "staff_note",
 }
 EVERYBODY = ("export", "list", "print", "backup")  # actions of which the log names no customer
+OWN = {("list", "proof"), ("print", "proof")}  # what is logged here: it shows no customer
 CIPHER, BITS = "AES-256-GCM", 256
+PLACES = {*(f"US-{state}" for state in binding.STATES), grounds.UNKNOWN}
+TERRITORIES = {f"US-{one}" for one in ("AS", "GU", "MP", "PR", "VI")}
+COUNTRY = re.compile("[A-Z]{2}")
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,9 @@ def looked_at(
         found = [
             one
             for one in audit.entries(connection, since=since, until=until)
-            if (not people or one["actor"] in people) and not one["action"].startswith("refused:")
+            if (not people or one["actor"] in people)
+            and not one["action"].startswith("refused:")
+            and (one["action"], one["purpose"]) not in OWN
         ]
         hashes = {one["subject"] for one in found if one["subject"]}
         ids = connection.scalars(sa.select(shop.tables.tables[CUSTOMERS].c.customer_id))
@@ -115,10 +121,23 @@ def data_sets(
         customers: Whose; None for everybody, such as when the database was copied.
         roles: What somebody in one of these sees, in the clear; else the database as it lies.
         key_exposed: Whether who has the database has the keys, too; None if nobody knows.
+
+    Raises:
+        BadIncident: A column holds data that belong on the list, and the inventory is silent.
     """
     known = {one["name"] for one in _elements(laws)}
     held: dict[bool, set[str]] = {True: set(), False: set()}
     with shop.reading() as connection:
+        for table, made in shop.tables.tables.items():
+            for name in made.c.keys():
+                listed = f"{table}.{name}" in ELEMENTS or name in known
+                if f"{table}.{name}" in shop.inventory.fields or not listed:
+                    continue
+                if _there(shop, connection, table, name):
+                    raise incident.BadIncident(
+                        f"{table}.{name} holds data, but is not in inventory.toml: write it down "
+                        "there, then draft again"
+                    )
         for full, one in shop.inventory.fields.items():
             element = ELEMENTS.get(full) or (one.name if one.name in known else "")
             if not element or not one.personal or (roles and not {*roles} & {*one.see}):
@@ -126,15 +145,15 @@ def data_sets(
             if _there(shop, connection, one.table, one.name):
                 held[one.protect in SEALED and not roles].add(element)
         persons = _persons(shop, connection, customers)
-    made = []
+    sets = []
     for sealed, elements in held.items():
         if elements and persons:
             locked: dict[str, Any] = {"encrypted": True, "algorithm": CIPHER, "bits": BITS}
             seen = f"fields that a {' or '.join(sorted(roles))} sees" if roles else ""
             name = "sealed fields" if sealed else seen or "fields in the clear"
             more = {**locked, "key_exposed": key_exposed} if sealed else {}
-            made.append(DataSet(name, frozenset(elements), persons, access="acquired", **more))
-    return made
+            sets.append(DataSet(name, frozenset(elements), persons, access="acquired", **more))
+    return sets
 
 
 def _there(shop: Shop, connection: sa.Connection, table: str, column: str) -> bool:
@@ -196,7 +215,12 @@ def draft(name: str, sets: Iterable[DataSet], **moments: datetime | None) -> str
 def assess(
     what: Incident, laws: Book, business: Mapping[str, Any], *, zone: tzinfo, today: date
 ) -> Assessment:
-    """Say for every rule of every place whether somebody has to be told, whom, and by when."""
+    """Say for every rule of every place whether somebody has to be told, whom, and by when.
+
+    Raises:
+        BadIncident: It names an element or a place that no list has: that would look harmless.
+    """
+    _known(what, laws)
     day = what.discovered.astimezone(zone).date() if what.discovered else today
     rules = laws.rows(day)
     members = {law.jurisdiction: law.includes for law in laws.laws.values() if law.includes}
@@ -209,7 +233,29 @@ def assess(
     def count(row: Any, events: Mapping[str, Any]) -> clocks.Deadline:
         return laws.deadline(row, events, zone=zone, on=day)
 
-    return breach.assess(what, rules, count, members=members, binds=binds)
+    found = breach.assess(what, rules, count, members=members, binds=binds)
+    return replace(found, findings=tuple(map(_hinted, found.findings)))
+
+
+def _known(what: Incident, laws: Book) -> None:
+    """Refuse words that no rule could ever match."""
+    names = [one["name"] for one in _elements(laws)]
+    for odd in sorted(what.elements - {*names}):
+        raise incident.BadIncident(f"no element called {odd[:40]!r}; known are {', '.join(names)}")
+    for odd in sorted(what.places - PLACES - TERRITORIES):
+        if not COUNTRY.fullmatch(odd):
+            raise incident.BadIncident(
+                f"persons: no place called {odd[:40]!r}; write US-CA for a state of the US, DE for "
+                "another country, or unknown"
+            )
+
+
+def _hinted(one: breach.Finding) -> breach.Finding:
+    """Say that a country was read where the letters are those of a state, too."""
+    if one.rule or f"US-{one.place}" not in PLACES:
+        return one
+    state = binding.named(f"US-{one.place}")
+    return replace(one, task=f"if {state} is meant, write US-{one.place}; else {one.task}")
 
 
 def write_up(

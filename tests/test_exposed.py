@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from asked_shop import LAWS, ME, buyer, change, put
-from real_shop import LATER, NOW, content, filled, sound
+from real_shop import LATER, NOW, ZONE, content, filled, sound
 
 from kit import audit, exposed, incident, removals
 from kit.breach_letters import LetterError, Story
+from kit.incident import BadIncident, DataSet, Incident
 
 HOUR = timedelta(hours=1)
 STORY = Story(
@@ -194,3 +196,51 @@ def test_a_story_that_is_none_is_refused(tmp_path):
             exposed.read_story(path)
     path.write_text('shop = "a"\ncontact = "b"\nwhat_happened = "c"\ndoing = "d"\n')
     assert exposed.read_story(path).doing == "d"
+
+
+def held(elements, persons):
+    """Hold a file of names and numbers against the rules, as somebody wrote it down."""
+    data = DataSet("export", frozenset(elements), persons)
+    what = Incident("laptop", (data,), discovered=NOW)
+    return exposed.assess(what, LAWS, {}, zone=ZoneInfo(ZONE), today=NOW.date()).findings
+
+
+@pytest.mark.parametrize(
+    ("elements", "persons", "says"),
+    [
+        pytest.param(["name", "card_number"], {"US-FL": 3}, "'card_number'; known are", id="data"),
+        pytest.param(["name", "ssn"], {"US-XX": 3}, "'US-XX'; write US-CA", id="no such state"),
+        pytest.param(["name", "ssn"], {"us-fl": 3}, "'us-fl'; write US-CA", id="small letters"),
+        pytest.param(["name", "ssn"], {"New York": 3}, "'New York'; write US-CA", id="in words"),
+    ],
+)
+def test_a_slip_is_refused_and_never_no_duty(elements, persons, says):
+    """A word that no rule knows matches none: a mistyped card number would look harmless."""
+    with pytest.raises(BadIncident, match=says):
+        held(elements, persons)
+
+
+def test_a_country_that_may_be_a_state_is_asked_about():
+    """CA is Canada, and a shop in California writes it in a hurry."""
+    (canada,) = (one for one in held(["name", "ssn"], {"CA": 510}) if one.place == "CA")
+    assert canada.verdict == "unknown"
+    assert "if California is meant, write US-CA" in canada.task
+    assert "write" not in held(["name", "ssn"], {"NZ": 3})[-1].task
+    assert held(["name", "ssn"], {"US-PR": 3})[-1].verdict == "unknown"
+
+
+def test_data_that_the_inventory_forgot_are_not_left_out(shop):
+    """A thief takes them all the same."""
+    del shop.inventory.fields["customers.birthday"]
+    with pytest.raises(BadIncident, match=r"customers\.birthday holds data, .*write it down"):
+        exposed.data_sets(shop, LAWS)
+
+
+def test_who_looks_into_a_theft_is_no_thief(shop):
+    """To ask the log twice does not make everybody's data stolen."""
+    for _ in range(2):
+        looked = exposed.looked_at(shop, since=NOW, until=LATER, **ME)
+    assert not looked.everybody
+    with shop.writing("owner", NOW) as connection:
+        shop.note(connection, "owner", "print", "marketing", NOW, count=9)
+    assert exposed.looked_at(shop, since=NOW, until=LATER, **ME).everybody
