@@ -172,6 +172,7 @@ def make(
         facts, inside = _copied(shop, work / "copy", progress)
         base = newest_full(chain)
         why = "it was asked for" if full else _why(shop, home, base, facts, at)
+        why = why or storing.lacking(homes, state, base)
         draft = _draft(shop, home, chain, facts, keys, at)
         draft = replace(draft, inside_sha256=inside, audit=(mark.seq, mark.hash.hex()))
         done, why = _sealed(work, home, base, draft, why, keys, progress)

@@ -15,7 +15,8 @@ A folder ``.backup`` beside the database, readable by its owner only::
 
     {"format":1,"head":[43,"hash of manifest 43"],"ledger":[7,"hash of line 7"],
      "places":{"usb":{"has":[12,41,43],"seen":"2026-11-24T09:30:00Z","seq":43,"fault":""}},
-     "drill":{"at":"…","seq":43,"key":"escrow","ok":true,"place":"usb"},
+     "drill":{"at":"…","seq":43,"key":"escrow","ok":true,"place":"usb",
+     "proven":43},
      "rehearsed":{"at":"…","key":"first 16 hex digits of the SHA-256 of a public key"}}
 
 A list of backups cannot show that its own end was cut off; `head` here shows it. Writing is atomic:
@@ -72,6 +73,12 @@ class State:
     places: dict[str, PlaceState] = field(default_factory=dict)
     drill: dict[str, Any] = field(default_factory=dict)
     rehearsed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def proven(self) -> int | None:
+        """Number of the newest backup that a drill restored, also if a later drill failed."""
+        last = self.drill.get("seq") if self.drill.get("ok") else None
+        return self.drill.get("proven") or last
 
     def place(self, name: str) -> PlaceState:
         """Return what is known of a place; nothing at first."""

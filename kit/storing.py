@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kit import beside, pack
+from kit.backup_state import State
 from kit.manifest import Manifest
 from kit.places import Place, PlaceError
 
@@ -40,6 +41,31 @@ Progress = Callable[[str, int, int | None], None]
 
 class StoringError(Exception):
     """A place lacks what the new backup builds on."""
+
+
+def lacking(homes: Mapping[str, Place], state: State, base: Manifest | None) -> str | None:
+    """Return why nothing may build on a full backup, or None if places hold it as it was made.
+
+    A differential is stored, read back and right, and restores nothing if its base is altered.
+
+    Args:
+        homes: The places by name.
+        state: What was stored there, less what was found altered or missing since.
+        base: The full backup.
+    """
+    if base is None:
+        return None
+    doubtful = [name for name in homes if base.seq not in state.place(name).has]
+    if len(doubtful) == len(homes):
+        return f"no place is known to hold backup {base.seq} as it was made"
+    for name in doubtful:
+        try:
+            there = base.file in homes[name].names()
+        except PlaceError:
+            continue  # told when the new backup is stored
+        if there:
+            return f"backup {base.seq} is not known to be right in {name}"
+    return None
 
 
 def store(

@@ -153,6 +153,7 @@ def _red(
     if not state.head[0]:
         red.append("there is no backup yet; make one: kit backup make")
     made = [one.made for one in stand if one.offsite and one.made]
+    past = [at for at in made if at <= now + backup.AHEAD]
     if not any(one.offsite for one in stand):
         red.append(
             "no place is away from the shop, so a fire or a thief takes the backups along; name "
@@ -160,8 +161,13 @@ def _red(
         )
     elif state.head[0] and not made:
         red.append("no backup was ever proven to be away from the shop: kit backup make")
-    elif made and now - max(made) > RED_AFTER:
-        days = (now - max(made)).days
+    elif made and not past:
+        red.append(
+            "the newest proven backup away from the shop is dated in the future, so its age tells "
+            "nothing; set this computer's clock, then: kit backup make"
+        )
+    elif past and now - max(past) > RED_AFTER:
+        days = (now - max(past)).days
         red.append(
             f"the newest proven backup away from the shop is {days} days old; make one, and look "
             "why none came: kit backup make"
@@ -172,8 +178,15 @@ def _red(
             "the paper in your hand: kit keys rehearse"
         )
     drilled = moment(str(state.drill.get("at", "")))
-    if state.head[0] and not state.drill.get("ok"):
+    if state.head[0] and not drilled:
         red.append("no backup was ever restored to see whether it works: kit backup drill")
+    elif drilled and not state.drill.get("ok"):
+        red.append(
+            "the last drill failed; its certificate in records says why. If a backup was at fault: "
+            "kit backup verify, then kit backup make; then again: kit backup drill"
+        )
+    elif drilled and drilled > now + backup.AHEAD:
+        red.append("the last drill is dated in the future; set the clock, then: kit backup drill")
     elif drilled and now - drilled > DRILL_AFTER:
         red.append(f"the last drill was {(now - drilled).days} days ago: kit backup drill")
     return red + [f"{one.name}: {one.fault}" for one in stand if one.fault]
@@ -310,9 +323,8 @@ def _pruned(
 ) -> Pruning:
     checked = opening.look(shop, place, name=name, now=now, state=state)
     here = [keeping.Backup(m.seq, m.at, m.kind, m.base, m.keep_until) for m in checked.here]
-    proven = state.drill.get("seq") if state.drill.get("ok") else None
     rules = backup.rules(shop.settings)
-    plan = keeping.plan(here, now=now, zone=shop.settings.zone, rules=rules, proven=proven)
+    plan = keeping.plan(here, now=now, zone=shop.settings.zone, rules=rules, proven=state.proven)
     faults = [f.text for f in checked.faults if f.kind not in opening.HARMLESS]
     if faults and plan.remove:
         faults.append("so nothing is let go there; look into it first: kit backup verify")

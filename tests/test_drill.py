@@ -84,7 +84,20 @@ def test_a_damaged_backup_fails_the_drill(shop):
     assert [one.seq for one in done.drill.restored] == [1]
     assert Home(shop.folder).load().drill["ok"] is False
     red = upkeep.status(shop.folder, shop.settings, now=LATER).red
-    assert any("no backup was ever restored" in line for line in red)
+    assert any("the last drill failed" in line for line in red)
+    assert not any("no backup was ever restored" in line for line in red)
+
+
+def test_a_newest_backup_that_was_there_and_is_gone_fails_the_drill(shop):
+    """Else a thief takes the newest away, and a page with an older one says that all is well."""
+    kept = files(shop)
+    backed_up.put_back(shop, {n: d for n, d in kept.items() if not n.endswith(".tar.age")})
+
+    done = practise(shop)
+
+    assert "the file of backup 2 is missing, and no record let it go" in done.drill.failures
+    upkeep.verify(shop, now=LATER)  # it is known by now, and what is there restores
+    assert practise(shop).drill.passed
 
 
 def test_a_forged_list_fails_the_drill(shop):

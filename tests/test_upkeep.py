@@ -107,6 +107,51 @@ def test_one_altered_byte_is_found_and_stays_red(shop):
     assert Home(shop.folder).load().place(AWAY).seq == 1
 
 
+def test_nothing_builds_on_a_full_one_that_was_found_altered(shop):
+    """Green with a differential on a broken base: every off-site backup would restore nothing."""
+    kept = files(shop)
+    name = next(n for n in kept if n.endswith(".sqlite.zst.age"))
+    backed_up.put_back(shop, {**kept, name: kept[name][:-5] + b"\0" + kept[name][-4:]})
+    upkeep.verify(shop, now=NOW + 2 * HOUR)
+
+    done = make(shop, now=NOW + 3 * HOUR)
+
+    assert (done.manifest.kind, done.why_full) == (
+        "full",
+        "backup 1 is not known to be right in away",
+    )
+    place = backed_up.place(shop)
+    came = restore.restore(shop, place, [OWNER], actor="owner", now=NOW + 4 * HOUR, name=AWAY)
+    assert came.manifest.seq == 3
+
+
+def test_a_full_one_that_is_gone_everywhere_is_made_anew(shop):
+    """Else every run at night ends with an error, until somebody looks."""
+    for where in (HERE, AWAY):
+        kept = files(shop, where)
+        left = {n: d for n, d in kept.items() if not n.endswith(".sqlite.zst.age")}
+        backed_up.put_back(shop, left, where)
+    upkeep.verify(shop, now=NOW + 2 * HOUR)
+
+    done = make(shop, now=NOW + 3 * HOUR)
+
+    assert "no place is known to hold backup 1" in str(done.why_full)
+
+
+def test_a_clock_that_was_ahead_keeps_nothing_green(shop):
+    """A backup dated next year would be young for a year, though none came since."""
+    make(shop, now=NOW + 400 * DAY)
+    drill.run(shop, backed_up.place(shop), OWNER, actor="owner", now=NOW + 400 * DAY, name=AWAY)
+
+    told = red(shop, NOW + 20 * DAY)
+
+    assert any("away from the shop is dated in the future" in line for line in told)
+    assert any("last drill is dated in the future" in line for line in told)
+    make(shop, now=NOW + 20 * DAY)
+    assert not any("from the shop is dated" in line for line in red(shop, NOW + 20 * DAY))
+    assert any("is 4 days old" in line for line in red(shop, NOW + 24 * DAY))
+
+
 def test_a_file_that_was_there_and_is_gone_is_missed(shop):
     """And one that never was there is not."""
     kept = files(shop)
@@ -164,6 +209,23 @@ def test_old_backups_go_and_the_list_stays_whole(shop):
         place = backed_up.place(thrifty)
         wanted = restore.restore(thrifty, place, [OWNER], actor="owner", now=moment, name=AWAY)
         assert wanted.manifest.seq == 6
+
+
+def test_the_last_proven_one_stays_also_when_a_later_drill_failed(shop):
+    """A mistyped key, or a rotten newest one, must not let the only proven backup go."""
+    with few(shop) as thrifty:
+        place = backed_up.place(thrifty)
+        drill.run(thrifty, place, OWNER, actor="owner", now=NOW + 2 * HOUR, name=AWAY)
+        for day in range(1, 5):
+            make(thrifty, now=NOW + day * DAY, full=True)
+        stranger, moment = backed_up.STRANGER, NOW + 4 * DAY + HOUR
+        drill.run(thrifty, place, stranger, actor="owner", now=moment, name=AWAY)
+        drill.run(thrifty, place, stranger, actor="owner", now=moment + HOUR, name=AWAY)
+
+        (there, away) = upkeep.prune(thrifty, now=moment + HOUR, do=True)
+
+        assert away.gone == there.gone == (3, 4)
+        assert "the newest that was proven" in away.plan.keep[2]
 
 
 def test_a_flood_of_backups_lets_no_good_one_go(shop):
