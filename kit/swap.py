@@ -57,7 +57,7 @@ def replace(live: Path, copy: Path, *, keep: str) -> Path | None:
     half = kept.with_name(f"{kept.name}.part")
     old = [path for end in SIDES if (path := live.with_name(live.name + end)).exists()]
     alone = old == [live] and _alone(live)  # then it can be kept without copying it
-    settled = False
+    settled = swapped = False
     try:
         try:
             copy.replace(part)
@@ -75,10 +75,12 @@ def replace(live: Path, copy: Path, *, keep: str) -> Path | None:
             _settle(live)
             settled = True
         part.replace(live)
+        swapped = True
         _sync(live.parent)
     except BaseException:
         part.unlink(missing_ok=True)
-        for path in old if settled else ():  # as it was, to the byte; else it is somebody's still
+        # as it was, to the byte; else it is somebody's still
+        for path in old if settled or swapped else ():
             shutil.copy2(kept / path.name, path)
         shutil.rmtree(half, ignore_errors=True)
         shutil.rmtree(kept, ignore_errors=True)

@@ -129,6 +129,28 @@ def test_whoever_has_it_open_is_noticed(tmp_path, new, reading):
     assert not (tmp_path / ".before").exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot open a folder")
+@pytest.mark.parametrize("make", [database, crashed], ids=["closed", "crashed"])
+def test_a_failure_after_the_last_step_does_not_lose_the_old_one(tmp_path, new, make, monkeypatch):
+    """The new one is there already; deleting what was kept would delete today's sales."""
+    live = make(tmp_path / "shop.sqlite", 5)
+    before = live.read_bytes()
+    real = os.fsync
+
+    def fails(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(5, "Input/output error")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        swap.replace(live, new, keep=".before")
+
+    assert live.read_bytes() == before
+    assert count(live) == 5
+    assert not (tmp_path / ".before").exists()
+
+
 @pytest.mark.parametrize("make", [database, crashed], ids=["closed", "crashed"])
 @pytest.mark.parametrize("step", ["fsync", "rename", "replace", "link", "mkdir", "chmod"])
 def test_whatever_fails_leaves_the_old_one_to_the_byte(tmp_path, new, make, step, monkeypatch):
