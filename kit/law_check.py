@@ -124,7 +124,7 @@ def check(
                 found += [Problem("fail", id_, f"example {number}: {what}") for what in faults]
     for one in files.calendars:
         found += [Problem("fail", str(one.get("key")), what) for what in _calendar_faults(one)]
-        found += _overdue(str(one.get("key")), one, today)
+        found += _overdue(str(one.get("key")), one, today, "compare the list, then mend its dates")
     found += [Problem("fail", name, "is used, but there is no such row") for name in
               sorted(set(used) - files.ids - files.facts)]  # fmt: skip
     return sorted(found, key=lambda one: (("fail", "overdue", "warn").index(one.level), one.row))
@@ -155,11 +155,10 @@ class _Files:
 
     def __init__(self, folder: Path, found: list[Problem]) -> None:
         self.rows: list[dict[str, Any]] = []
-        self.laws: dict[str, Raw] = {}
         self.changes = _text(folder / "CHANGES.md")
-        elements = _toml(folder / "elements.toml", found).get("element", [])
+        elements = _tables(folder / "elements.toml", "element", found)
         self.elements = {one.get("name") for one in elements}
-        self.calendars = _toml(folder / "calendars.toml", found).get("calendar", [])
+        self.calendars = _tables(folder / "calendars.toml", "calendar", found)
         names = [one.get("name") for one in elements]
         for name in {name for name in names if names.count(name) > 1}:
             found.append(Problem("fail", str(name), "is twice in elements.toml"))
@@ -167,12 +166,11 @@ class _Files:
             if path.stem in ("elements", "calendars"):
                 continue
             said = _toml(path, found)
-            head = said.get("law", {})
+            head = said["law"] if isinstance(said.get("law"), Mapping) else {}
             key = str(head.get("key"))
             if said:
                 found += [Problem("fail", key, what) for what in _law_faults(head, path, self)]
-            self.laws.setdefault(key, head)
-            for number, row in enumerate(said.get("row", []), 1):
+            for number, row in enumerate(_tables(path, "row", found, said), 1):
                 self.rows.append({**row, "_law": key, "_file": path.name, "_number": number})
         self.ids = {row.get("id") for row in self.rows}
         self.facts = {row.get("fact") for row in self.rows}
@@ -186,6 +184,14 @@ def _toml(path: Path, found: list[Problem]) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         found.append(Problem("fail", path.name, f"cannot be read: {error}"))
     return {}
+
+
+def _tables(path: Path, name: str, found: list[Problem], said: Raw | None = None) -> list[Raw]:
+    some = (_toml(path, found) if said is None else said).get(name, [])
+    if isinstance(some, list) and all(isinstance(one, Mapping) for one in some):
+        return some
+    found.append(Problem("fail", path.name, f"write each {name} as [[{name}]], in two brackets"))
+    return []
 
 
 def _text(path: Path) -> str:
@@ -410,13 +416,13 @@ def _to_complete(row: Raw) -> Iterator[str]:
         yield "nobody has reviewed it"
 
 
-def _overdue(id_: str, row: Raw, today: date) -> list[Problem]:
+def _overdue(id_: str, row: Raw, today: date, then: str = "kit law review") -> list[Problem]:
     review_by, force = row.get("review_by"), row.get("in_force")
     ends = force.get("to") if isinstance(force, Mapping) else None
     if not _is_day(review_by) or review_by >= today or (_is_day(ends) and ends < today):
         return []  # a rule that has ended is not read again
     level = "overdue" if today - review_by <= GRACE else "fail"
-    return [Problem(level, id_, f"was to be read again by {review_by}; kit law review")]
+    return [Problem(level, id_, f"was to be read again by {review_by}; {then}")]
 
 
 def _calendar_faults(one: Raw) -> Iterator[str]:

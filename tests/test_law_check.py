@@ -341,8 +341,9 @@ def test_what_is_overdue_warns_for_a_month_and_then_stops_a_release(facts):
         assert len(found(folder, "overdue", today)) == 5  # four rows, one list of holidays
         assert found(folder, today=today) == []
     assert len(found(folder, today=REVIEW + GRACE + timedelta(days=1))) == 5
-    first = check(folder, today=REVIEW + GRACE + timedelta(days=1))[0]
-    assert first.what == "was to be read again by 2027-05-31; kit law review"
+    told = dict(found(folder, today=REVIEW + GRACE + timedelta(days=1)))
+    assert told[SIZE] == "was to be read again by 2027-05-31; kit law review"
+    assert "compare the list" in told["made-up"]  # a list of holidays is no row of that review
 
 
 def test_names_that_lessons_use_must_exist(facts):
@@ -360,6 +361,23 @@ def test_files_that_cannot_be_read_do_not_hide_the_others(facts):
 
     rows = [row for row, _ in found(folder)]
     assert {"us-xx-test.toml", "elements.toml", SIZE} <= set(rows)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "says"),
+    [
+        ("us-va-test.toml", LAW + APPLIES.replace("[[row]]", "[row]"), "each row as [[row]]"),
+        ("us-va-test.toml", "row = 5\n" + LAW, "each row as [[row]]"),
+        ("us-va-test.toml", 'law = "x"', "[law] has no key"),
+        ("elements.toml", 'element = ["name"]', "each element as [[element]]"),
+        ("calendars.toml", "[calendar]\nkey = 1", "each calendar as [[calendar]]"),
+    ],
+)
+def test_one_bracket_too_few_is_named(facts, file, text, says):
+    """A slip in the shape of a file must not end the check."""
+    folder = facts()
+    (folder / file).write_text(text, encoding="utf-8")
+    assert says in str(found(folder))
 
 
 def test_a_change_needs_its_line(facts, tmp_path):
