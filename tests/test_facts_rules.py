@@ -338,6 +338,12 @@ def test_how_rules_beyond_the_states_treat_encrypted_data(name, encrypted, risk_
     assert (row.breach["encrypted"], row.breach["harm_test"]) == (encrypted, risk_test)
 
 
+def test_nobody_is_sent_to_papers_that_are_not_in_the_kit():
+    """A doubt is printed beside a date: it names sources, and never a file of whoever wrote it."""
+    for row in BOOK.all_rows:
+        assert ".md" not in " ".join((row.plain, row.cite, *row.doubts)), row.id
+
+
 def test_the_way_to_unsubscribe_works_for_thirty_days():
     """From the day the mail was sent, free of charge."""
     row = BOOK.get("us.canspam.mech")
