@@ -54,17 +54,46 @@ def opened(folder: Path) -> Keyring:
 
 def new_secret(folder: Path) -> str:
     """Return a passphrase for a new keyring: from the environment, or suggested and typed twice."""
+    words = _new_words()
+    _renew_entry(folder, words)
+    return words
+
+
+def _new_words() -> str:
     from kit import passphrase
 
     if not {"KIT_PASSPHRASE", "KIT_PASSPHRASE_FILE"} & set(os.environ) and (prompt := ask()):
-        say("A passphrase of six random words, for example:")
-        say(f"  {passphrase.suggest()}")
-        say("Write it on paper before you type it. Nobody can reset it.")
-        typed = prompt("New passphrase: ")
-        if prompt("The same again: ") != typed:
-            raise typer.BadParameter("the two are not alike; start again")
-        return typed
+        return _typed_twice(prompt)
     return passphrase.find(os.environ)
+
+
+def _typed_twice(prompt: Callable[[str], str]) -> str:
+    from kit import passphrase
+
+    say("A passphrase of six random words, for example:")
+    say(f"  {passphrase.suggest()}")
+    say("Write it on paper before you type it. Nobody can reset it.")
+    typed = prompt("New passphrase: ")
+    if prompt("The same again: ") != typed:
+        raise typer.BadParameter("the two are not alike; start again")
+    return typed
+
+
+def _renew_entry(folder: Path, words: str) -> None:
+    """Put a new passphrase in the keychain if the one before is there: it is asked before people.
+
+    Otherwise nothing would open any more, and nobody would be asked to type.
+    """
+    from kit import passphrase
+
+    try:
+        passphrase.find({}, service=_service(folder))
+    except passphrase.PassphraseError:
+        return
+    try:
+        passphrase.store(words, _service(folder))
+    except passphrase.PassphraseError as error:
+        warn(f"The keychain still has the old passphrase: {error}. Then: kit keys remember")
 
 
 def _service(folder: Path) -> str:
@@ -275,11 +304,12 @@ def passphrase(shop: ShopFolder = Path()) -> None:
     old = secret(shop)
     if name := os.environ.get("KIT_NEW_PASSPHRASE_FILE"):
         fresh = passphrase.find({"KIT_PASSPHRASE_FILE": name})
+    elif prompt := ask():
+        fresh = _typed_twice(prompt)
     else:
-        fresh = passphrase.find({}, ask=ask())
-        if (prompt := ask()) and prompt("The same again: ") != fresh:
-            raise typer.BadParameter("the two are not alike; start again")
+        raise typer.BadParameter("start this in a terminal, or set KIT_NEW_PASSPHRASE_FILE")
     vault.change_passphrase(shop, old, fresh)
+    _renew_entry(shop, fresh)
     say("The passphrase is changed. An old copy of the keyring still opens with the old one.")
 
 
@@ -287,12 +317,12 @@ def passphrase(shop: ShopFolder = Path()) -> None:
 def remember(shop: ShopFolder = Path()) -> None:
     """Store the passphrase in the system's keychain, so that nobody types it on this PC.
 
-    Example: kit keys remember
+    Again after somebody else has changed it. Example: kit keys remember
     """
     from kit import passphrase, vault
 
     vault.expect(shop)
-    said = secret(shop)
+    said = passphrase.find(os.environ, ask=ask())  # not from the keychain: it may be an old one
     vault.open_keyring(shop, said)
     passphrase.store(said, _service(shop))
     say("Stored in the keychain. Whoever is logged in as you can open the keyring now.")

@@ -8,8 +8,13 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 
+import keyring
+import keyring.errors
 import pytest
+from keyrings.alt.file import PlaintextKeyring
+from run_kit import run
 from test_cli import KIT, ROOT
 
 from kit import agefile, vault
@@ -250,3 +255,55 @@ def test_the_keychain_remembers(shop):
 
     assert ran.returncode == 1
     assert "keychain" in ran.stderr  # one that keeps secrets unlocked is refused
+
+
+class Locking(PlaintextKeyring):
+    """A keychain in a file that says of itself that it locks its entries."""
+
+    priority = 5
+
+
+class Full(Locking):
+    """One that takes nothing more."""
+
+    def set_password(self, service, username, password):
+        """Refuse."""
+        raise keyring.errors.PasswordSetError
+
+
+@pytest.fixture
+def keychain(tmp_path):
+    """Make a keychain in a file the system's own; return what makes it one of another kind."""
+    before = keyring.get_keyring()
+
+    def use(kind):
+        chain = kind()
+        chain.file_path = str(tmp_path / "keychain.cfg")
+        keyring.set_keyring(chain)
+
+    use(Locking)
+    yield use
+    keyring.set_keyring(before)
+
+
+def test_the_keychain_learns_the_new_passphrase(shop, keychain, monkeypatch):
+    """It is asked before people are: with the old one in it, nobody could open anything."""
+    for name in ("KIT_PASSPHRASE", "KIT_PASSPHRASE_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    (shop / "new").write_text(OTHER, encoding="utf-8")
+    (shop / "new").chmod(0o600)
+    now, then = {"KIT_NEW_PASSPHRASE_FILE": str(shop / "new")}, {"KIT_PASSPHRASE": WORDS}
+    vault.create(shop, WORDS, now=datetime(2026, 11, 24, 9, tzinfo=UTC))
+    assert run("keys", "remember", cwd=shop, **then).returncode == 0
+
+    assert run("keys", "passphrase", cwd=shop, **now).returncode == 0
+    assert run("keys", "status", cwd=shop).returncode == 0
+
+    (shop / "new").write_text(WORDS, encoding="utf-8")
+    keychain(Full)
+    told = run("keys", "passphrase", cwd=shop, **now)
+    assert (told.returncode, "kit keys remember" in told.stderr) == (0, True)
+    keychain(Locking)
+    assert "wrong passphrase" in run("keys", "status", cwd=shop).stderr
+    assert run("keys", "remember", cwd=shop, **then).returncode == 0
+    assert run("keys", "status", cwd=shop).returncode == 0
