@@ -362,7 +362,7 @@ def _line(one: Finding) -> str:
 
 def _day(one: Finding) -> str:
     if one.due is None:
-        return f"not before {_shown(one.floor)}" if one.floor else ""
+        return f"due {_shown(one.floor)} at the earliest" if one.floor else ""
     send_by = one.send_by or one.due
     same = send_by == one.due
     return _shown(send_by) if same else f"{_shown(send_by)} (due {_shown(one.due)})"
@@ -385,7 +385,7 @@ def entries(findings: Iterable[Finding], incident: str, *, today: date) -> list[
         if one.verdict == "no duty":
             continue
         on = one.send_by or one.due or one.floor or today
-        start = "" if one.due else "Start now: " if not one.floor else "Not before this day: "
+        start = "" if one.due else "Start now: " if not one.floor else "May be due: "
         sure = "" if one.verdict == "duty" else " (not settled)"
         title = f"{start}{one.who or 'ask a lawyer'}, {one.place}{sure}"
         text = "\n".join(part for part in (_line(one), f"Incident: {incident}") if part)
