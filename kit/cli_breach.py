@@ -45,7 +45,7 @@ def draft(
 
     Example: kit breach draft "laptop stolen" --discovered 2026-11-24T08:10 --key-exposed no
     """
-    from kit import exposed, legal
+    from kit import exposed, incident, legal
 
     keys = {"yes": True, "no": False, "unknown": None}
     if key_exposed not in keys:
@@ -84,8 +84,13 @@ def draft(
         )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / "incident.toml"
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            raise incident.BadIncident(
+                f"{path} exists: go on with it, or give this incident another name"
+            ) from None
     if found:
         say(f"{found.entries:,} entries of the log, {len(found.customers):,} customers")
         if found.gone:
@@ -95,7 +100,8 @@ def draft(
     for one in sets:
         say(f"{one.name}: {', '.join(sorted(one.elements))}")
         say(f"  {', '.join(f'{place} {n:,}' for place, n in one.persons.items() if n)}")
-    say(f"Next: complete {path}, then: kit breach assess {path}")
+    there = "" if shop == Path() else f" --shop {shop}"
+    say(f"Next: complete {path}, then: kit breach assess {path}{there}")
 
 
 @app.command()
@@ -115,10 +121,10 @@ def assess(
     Exit code 3: somebody has to be told, or it is not settled.
     Example: kit breach assess records/breach-laptop-stolen/incident.toml
     """
-    from kit import exposed, incident, legal
+    from kit import exposed, legal
 
     laws = legal.Book()
-    what = incident.read(file.read_text(encoding="utf-8-sig"))
+    what = exposed.read_incident(file)
     words = exposed.read_story(story) if story else None
     with opened(shop, actor) as (opened_shop, who):
         moment, said = now(), opened_shop.settings
@@ -145,9 +151,12 @@ def assess(
             say(f"always      {text}")
         for path in written:
             say(f"wrote {path}")
-        if not words:
+        if words:
+            say("Before a letter goes out: see the end of memo.md")
+        else:
             say("For letters, say it in your own words: --story story.toml")
-    warn(laws.disclaimer([one.rule for one in found.findings if one.rule]))
+    for text in exposed.notices(laws, [one.rule for one in found.findings if one.rule], today):
+        warn(text)
     if any(one.verdict != "no duty" for one in found.findings):
         raise typer.Exit(FOUND)
 
@@ -155,6 +164,7 @@ def assess(
 def _line(one: Finding) -> str:
     by = one.send_by or one.due
     when = f" by {by:%a %Y-%m-%d}" if by else f" {one.when}" if one.when else ""
+    when += f", due {one.floor:%a %Y-%m-%d} at the earliest" if one.floor and not by else ""
     task = f"; {one.task}" if one.task else ""
     rule = f" ({one.rule})" if one.rule else ""
     who = one.who or "ask a lawyer"

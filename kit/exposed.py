@@ -268,7 +268,11 @@ def write_up(
     zone: tzinfo,
     now: datetime,
 ) -> list[Path]:
-    """Write the memo, the calendar and, with your words, the letters; return the files."""
+    """Write the memo, the calendar and, with your words, the letters; return the files.
+
+    A memo or letter that stands there, and says something else, is kept under another name: it may
+    be what was decided, or a letter that you have changed.
+    """
     today = now.astimezone(zone).date()
     day = what.discovered.astimezone(zone).date() if what.discovered else today
     used = [one.rule for one in found.findings if one.rule]
@@ -278,21 +282,38 @@ def write_up(
         what.facts(),
         always=found.always,
         kept=kept,
-        disclaimer=laws.disclaimer(used),
+        disclaimer="\n\n".join(notices(laws, used, today)),
         now=now.astimezone(zone),
     )
     dates = breach_letters.entries(found.findings, what.name, today=today)
-    files = {"memo.md": text.encode(), "dates.ics": agenda.write(dates, now=now)}
+    files = {"dates.ics": agenda.write(dates, now=now)}
     if story:
+        text += "\n## Before a letter goes out\n\n"
         labels = {one["name"]: one["label"] for one in _elements(laws)}
         forms = laws.rows(day, duty="notice")
         for letter in breach_letters.letters(found.findings, story, forms, labels):
             files[f"{letter.file_name}.html"] = letter.page().encode()
             files[f"{letter.file_name}.txt"] = letter.text().encode()
+            text += "".join(f"- {letter.file_name}: {one}\n" for one in letter.check)
+    files = {"memo.md": text.encode(), **files}
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, content in files.items():
-        (folder / name).write_bytes(content)
+        _put(folder / name, content, now.astimezone(zone))
     return [folder / name for name in files]
+
+
+def notices(laws: Book, used: Iterable[str], today: date) -> list[str]:
+    """Return what stands on whatever came of these rules: which are overdue, and no lawyer."""
+    rules = list(used)
+    return [one for one in (laws.banner(rules, today), laws.disclaimer(rules)) if one]
+
+
+def _put(path: Path, content: bytes, now: datetime) -> None:
+    if path.suffix != ".ics" and path.exists() and path.read_bytes() != content:
+        path.replace(path.with_name(f"{path.stem}.until-{now:%Y%m%d-%H%M%S}{path.suffix}"))
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)
 
 
 def _kept(
@@ -311,12 +332,24 @@ def folder_of(shop: Shop, name: str) -> Path:
     return shop.folder / "records" / f"breach-{word}"
 
 
+def read_incident(path: Path) -> Incident:
+    """Read an incident from a file; see `incident.read`."""
+    try:
+        return incident.read(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise incident.BadIncident(
+            f"{path.name}: not a text file in UTF-8; save it as one"
+        ) from None
+
+
 def read_story(path: Path) -> Story:
     """Read your own words from TOML: shop, contact, what_happened, doing and more."""
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        return Story(**{"address": "", **said})
-    except (tomllib.TOMLDecodeError, TypeError):
+        story = Story(**{"address": "", **tomllib.loads(path.read_text(encoding="utf-8-sig"))})
+        kinds = {"monitoring_months": int}
+        if all(type(said) is kinds.get(name, str) for name, said in vars(story).items()):
+            return story
+    except (ValueError, TypeError):  # not TOML, not UTF-8, another name
         pass
     raise breach_letters.LetterError(
         f"{path.name}: not TOML with shop, address, contact, what_happened and doing; see "

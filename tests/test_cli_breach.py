@@ -44,11 +44,15 @@ def test_from_the_theft_to_the_letters(folder):
     assert "always      Ask a lawyer at once." in ran.stdout
     assert {"memo.md", "dates.ics"} <= {p.name for p in path.parent.iterdir()}
     assert "lawyer" in ran.stderr
+    assert "see the end of memo.md" in ran.stdout
+    assert "told people is not given, due Wed 2026-12-09 at the earliest" in ran.stdout
     told = json.loads(kit(folder, "breach", "assess", path, "--json").stdout)
     assert {one["verdict"] for one in told["findings"]} <= {"duty", "no duty", "unknown"}
     again = kit(folder, *draft, "--discovered", "2026-11-24T08:10")
     assert again.returncode == 1  # what a person completed is not overwritten
-    assert "exists" in again.stderr
+    assert "exists: go on with it" in again.stderr
+    path.write_bytes(b"\xff\xfe")
+    assert "not a text file" in kit(folder, "breach", "assess", path).stderr
 
 
 def test_a_password_that_was_stolen(folder):

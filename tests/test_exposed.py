@@ -190,10 +190,14 @@ def test_a_name_is_no_path(shop, name, folder):
 def test_a_story_that_is_none_is_refused(tmp_path):
     """With what it has to say."""
     path = tmp_path / "story.toml"
-    for text in ("shop = ", 'shop = "x"', 'mood = "bad"'):
+    full = 'shop = "a"\ncontact = "b"\nwhat_happened = 3\ndoing = "d"\n'
+    for text in ("shop = ", 'shop = "x"', 'mood = "bad"', full):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(LetterError, match="what_happened"):
             exposed.read_story(path)
+    path.write_bytes(b'shop = "\xff"')
+    with pytest.raises(LetterError, match="what_happened"):
+        exposed.read_story(path)
     path.write_text('shop = "a"\ncontact = "b"\nwhat_happened = "c"\ndoing = "d"\n')
     assert exposed.read_story(path).doing == "d"
 
@@ -244,3 +248,41 @@ def test_who_looks_into_a_theft_is_no_thief(shop):
     with shop.writing("owner", NOW) as connection:
         shop.note(connection, "owner", "print", "marketing", NOW, count=9)
     assert exposed.looked_at(shop, since=NOW, until=LATER, **ME).everybody
+
+
+def risky(tmp_path, now=LATER, laws=LAWS, story=STORY):
+    """Write up a theft that has to be told; return the files by name."""
+    data = DataSet("export", frozenset({"name", "ssn"}), {"US-MA": 3, "US-CA": 3})
+    what = Incident("laptop", (data,), discovered=NOW)
+    found = exposed.assess(what, laws, {}, zone=ZoneInfo(ZONE), today=now.date())
+    story = replace(story, offered="Credit monitoring, free.", monitoring_months=18)
+    exposed.write_up(tmp_path, what, found, laws, story=story, zone=ZoneInfo(ZONE), now=now)
+    return {one.name: one.read_text(encoding="utf-8") for one in tmp_path.iterdir()}
+
+
+def test_what_to_look_at_before_a_letter_goes_out_is_said(tmp_path):
+    """The kit sends nothing: a person reads each letter, and the memo says what to look for."""
+    memo = risky(tmp_path)["memo.md"]
+    assert "## Before a letter goes out" in memo
+    assert "- letter-us-ma-people: It must not tell the nature of the breach" in memo
+    assert "18 months of credit monitoring" in memo
+
+
+def test_what_was_decided_and_changed_by_hand_is_kept(tmp_path):
+    """Assessing once more must lose neither the first memo nor the owner's own letter."""
+    risky(tmp_path)
+    letter = tmp_path / "letter-us-ca-people.txt"
+    letter.write_text("my own words", encoding="utf-8")
+    files = risky(tmp_path, LATER + HOUR)
+    earlier = {name for name in files if ".until-" in name}
+
+    assert {name.partition(".until-")[0] for name in earlier} == {"memo", "letter-us-ca-people"}
+    assert "my own words" in {files[name] for name in earlier}
+    assert files["letter-us-ca-people.txt"] != "my own words"
+    assert not [name for name in files if name.endswith(".part")]
+
+
+def test_overdue_rules_say_so_in_the_memo(tmp_path):
+    """A law that nobody has read again for months may be another one by now."""
+    assert "Overdue: " not in risky(tmp_path / "now")["memo.md"]
+    assert "Overdue: " in risky(tmp_path / "later", NOW.replace(year=2027, month=9))["memo.md"]
