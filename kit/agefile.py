@@ -92,7 +92,7 @@ class BadFile(AgeFileError):
     """The source cannot be read, or the target cannot be written; `path` says which."""
 
     def __init__(self, path: Path, message: str) -> None:
-        super().__init__(f"{path.name}: {message}")
+        super().__init__(f"{path.name or path}: {message}")
         self.path = path
 
 

@@ -370,7 +370,7 @@ def seal(
 
     Example: kit seal customers.csv --columns email,phone
     """
-    from kit import agefile, vault
+    from kit import agefile, passphrase, vault
 
     if columns is not None:
         if to:
@@ -380,10 +380,13 @@ def seal(
             file, out, names, keyring=opened(shop), key_column=key, table=table, overwrite=overwrite
         )
         say(f"{done.path}: {done.rows:,} rows, sealed {', '.join(done.columns)}")
+        say(f"Once it has another name, it opens with --table {done.table} only: write that down.")
         say("The file it came from still has them in the clear: delete it when you can.")
         return
-    target = out or file.with_name(f"{file.name}.age")
-    words = None if to else new_secret(shop)
+    target = out or Path(f"{file}.age")
+    words = None if to else _new_words()
+    if words is not None:
+        passphrase.check(words)
     with progress(f"sealing {file.name}") as tick:
         agefile.seal_file(
             file, target, recipients=to or (), passphrase=words, overwrite=overwrite, progress=tick
@@ -407,9 +410,15 @@ def unseal(
 
     Example: kit unseal customers.csv.age --out customers.csv
     """
-    from kit import agefile, vault
+    from kit import agefile, passphrase, vault
 
-    if file.suffix != ".age":
+    try:
+        needs = agefile.opens_with(file)
+    except agefile.NotAgeFile:
+        if file.suffix == ".age":
+            raise
+        needs = "keyring"
+    if needs == "keyring":
         names = [name.strip() for name in (columns or "").split(",") if name.strip()]
         done = vault.unseal_table(
             file, out, names, keyring=opened(shop), key_column=key, table=table, overwrite=overwrite
@@ -417,10 +426,10 @@ def unseal(
         say(f"{done.path}: {done.rows:,} rows, opened {', '.join(done.columns)}")
         warn("It holds customer data in the clear: delete it when you are done.")
         return
-    target = out or file.with_suffix("")
+    target = out or (file.with_suffix("") if file.suffix == ".age" else Path(f"{file}.opened"))
     words, secrets = None, []
-    if agefile.opens_with(file) == "passphrase":
-        words = secret(shop)
+    if needs == "passphrase":  # not the one in the keychain: that is the keyring's
+        words = passphrase.find(os.environ, ask=ask())
     else:
         secrets = [identity.read_text(encoding="utf-8") if identity else paper_key()]
     with progress(f"opening {file.name}") as tick:

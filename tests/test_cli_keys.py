@@ -18,7 +18,9 @@ from run_kit import run
 from test_cli import KIT, ROOT
 
 from kit import agefile, vault
+from kit.passphrase import store
 
+NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 WORDS = "ocean-teapot-violin-candle-marble-tunnel"
 OTHER = "quartz-bamboo-lantern-pepper-saddle-ribbon"
 
@@ -272,8 +274,10 @@ class Full(Locking):
 
 
 @pytest.fixture
-def keychain(tmp_path):
+def keychain(tmp_path, monkeypatch):
     """Make a keychain in a file the system's own; return what makes it one of another kind."""
+    for name in ("KIT_PASSPHRASE", "KIT_PASSPHRASE_FILE"):
+        monkeypatch.delenv(name, raising=False)
     before = keyring.get_keyring()
 
     def use(kind):
@@ -286,14 +290,12 @@ def keychain(tmp_path):
     keyring.set_keyring(before)
 
 
-def test_the_keychain_learns_the_new_passphrase(shop, keychain, monkeypatch):
+def test_the_keychain_learns_the_new_passphrase(shop, keychain):
     """It is asked before people are: with the old one in it, nobody could open anything."""
-    for name in ("KIT_PASSPHRASE", "KIT_PASSPHRASE_FILE"):
-        monkeypatch.delenv(name, raising=False)
     (shop / "new").write_text(OTHER, encoding="utf-8")
     (shop / "new").chmod(0o600)
     now, then = {"KIT_NEW_PASSPHRASE_FILE": str(shop / "new")}, {"KIT_PASSPHRASE": WORDS}
-    vault.create(shop, WORDS, now=datetime(2026, 11, 24, 9, tzinfo=UTC))
+    vault.create(shop, WORDS, now=NOW)
     assert run("keys", "remember", cwd=shop, **then).returncode == 0
 
     assert run("keys", "passphrase", cwd=shop, **now).returncode == 0
@@ -307,3 +309,52 @@ def test_the_keychain_learns_the_new_passphrase(shop, keychain, monkeypatch):
     assert "wrong passphrase" in run("keys", "status", cwd=shop).stderr
     assert run("keys", "remember", cwd=shop, **then).returncode == 0
     assert run("keys", "status", cwd=shop).returncode == 0
+
+
+def test_what_was_sealed_is_known_by_what_it_holds(shop, keychain):
+    """Not by its name; and the keychain's passphrase is the keyring's, not that of every file."""
+    store(OTHER, f"customer-data-kit {shop.resolve()}")
+    data, words = (shop / "customers.csv").read_bytes(), {"KIT_PASSPHRASE": WORDS}
+
+    assert run("seal", "customers.csv", "--out", "safe.bin", cwd=shop, **words).returncode == 0
+    asked = run("unseal", "safe.bin", cwd=shop)
+    assert (asked.returncode, "no passphrase" in asked.stderr) == (1, True)
+    assert run("unseal", "safe.bin", cwd=shop, **words).returncode == 0
+
+    assert (shop / "safe.bin.opened").read_bytes() == data
+    (shop / "customers.csv").rename(shop / "list.age")
+    assert "never sealed" in run("unseal", "list.age", cwd=shop, **words).stderr
+
+
+def test_a_sealed_table_says_under_which_name_it_opens(shop):
+    """A mail program renames files; the table's name is part of what the cells are bound to."""
+    words = {"KIT_PASSPHRASE": WORDS}
+    vault.create(shop, WORDS, now=NOW)
+    told = run(
+        "seal", "customers.csv", "--columns", "email", "--out", "a (1).csv", cwd=shop, **words
+    )
+    name = re.search(r"--table (\S+)", told.stdout)[1]
+
+    refused = run("unseal", "a (1).csv", cwd=shop, **words)
+    assert (refused.returncode, "--table" in refused.stderr) == (1, True)
+    assert run("unseal", "a (1).csv", "--table", name, cwd=shop, **words).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["seal", "customers.csv"], "six random words"),
+        (["seal", "."], "is a folder"),
+        (["seal", "customers.csv", "--columns", ""], "no column was named"),
+    ],
+)
+def test_nothing_is_called_sealed_that_is_not_safe(shop, arguments, says):
+    """A passphrase that is guessed first, a folder, no column at all: nothing is written."""
+    vault.create(shop, WORDS, now=NOW)
+    before = sorted(shop.iterdir())
+    said = "password123456" if says.startswith("six") else WORDS
+
+    told = run(*arguments, cwd=shop, KIT_PASSPHRASE=said)
+
+    assert (told.returncode, says in told.stderr) == (1, True), told.stderr
+    assert sorted(shop.iterdir()) == before
