@@ -171,12 +171,17 @@ def _leaf(
 def _residents(place: str, business: Mapping[str, Any], members: Iterable[str]) -> tuple[str, str]:
     there = {place, *members}
     listed = business.get("residents_of")
-    counts = [business.get("consumers", {}).get(one) for one in there]
-    if (listed and there & set(listed)) or any(count for count in counts if count != 0):
+    counts = [_most(business.get("consumers", {}).get(one)) for one in there]
+    if (listed and there & set(listed)) or any(counts):
         return "yes", f"data of people of {named(place)} are held"
     if listed is not None or (not members and counts == [0]):
         return "no", f"no data of people of {named(place)} are held"
     return "unknown", f"not said whether data of people of {named(place)} are held (residents_of)"
+
+
+def _most(count: Any) -> Any:
+    """Return the largest of numbers by year."""
+    return max(count.values(), default=None) if isinstance(count, Mapping) else count
 
 
 def _number(leaf: Mapping[str, Any], business: Mapping[str, Any], on: date) -> tuple[str, str]:
@@ -274,7 +279,7 @@ def check_business(business: Mapping[str, Any]) -> None:
             raise BindingError(f"[business] {key} must be {wanted}")
     listed = business.get("residents_of")
     for place, count in business.get("consumers", {}).items():
-        if listed is not None and place not in listed and count != 0:
+        if listed is not None and place not in listed and _most(count):
             raise BindingError(
                 f"[business] consumers names {place}, residents_of does not; add it there"
             )
