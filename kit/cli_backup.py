@@ -183,10 +183,11 @@ def status(shop: ShopFolder = Path(), as_json: Json = False) -> None:
 
     Exit code 3: something is red. Example: kit backup status
     """
-    from kit import settings, upkeep
+    from kit import restore, settings, upkeep
     from kit.shop import SETTINGS
 
     said = settings.load(shop / SETTINGS)
+    before = restore.replaced(shop, said)
     stand = upkeep.status(shop, said, now=now())
     if as_json:
         answer(
@@ -196,6 +197,7 @@ def status(shop: ShopFolder = Path(), as_json: Json = False) -> None:
                 "drill": stand.drill,
                 "people": stand.people,
                 "leaves_on": stand.leaves_on,
+                "replaced": {path.name: until for path, until in before.items()},
             }
         )
     else:
@@ -214,6 +216,9 @@ def status(shop: ShopFolder = Path(), as_json: Json = False) -> None:
             say(f"Last drill: {stand.drill['at'][:10]}, backup {stand.drill['seq']}, {how}")
         if stand.leaves_on:
             say(f"A person erased today leaves the last backup on {stand.leaves_on}.")
+        for path, until in before.items():
+            say(f"A restore replaced a database, and customers are in it: {path.name}. Take out "
+                f"what you miss; from {until} on, kit expire --yes deletes it.")  # fmt: skip
         for line in stand.red:
             say(f"RED: {line}")
         if not stand.red:

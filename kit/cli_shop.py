@@ -231,7 +231,7 @@ def erase(text: Customer, yes: Yes = False, actor: Actor = None, shop: ShopFolde
 
     Without --yes it only says what would go and what stays. Example: kit erase ana@example.com
     """
-    from kit import removals, upkeep
+    from kit import removals, restore, upkeep
     from kit.shop import NoSuchCustomer
 
     with opened(shop, actor) as (opened_shop, who):
@@ -259,6 +259,8 @@ def erase(text: Customer, yes: Yes = False, actor: Actor = None, shop: ShopFolde
     leaves = upkeep.status(shop, opened_shop.settings, now=now()).leaves_on
     until = f"Backups hold it until {leaves}" if leaves else "There is no backup that holds it"
     say(f"{until}; no restore and no import brings it back.")
+    for path, end in restore.replaced(shop, opened_shop.settings).items():
+        say(f"What a restore replaced may hold it until {end}, or until you delete it: {path.name}")
     if leaves:
         say("Next: kit backup make, so that the places know of it too.")
 
@@ -279,10 +281,14 @@ def expire(yes: Yes = False, actor: Actor = None, shop: ShopFolder = Path()) -> 
             names = ", ".join(kept.columns[:3]) + (" …" if len(kept.columns) > 3 else "")
             columns = f" ({names})" if names else ""
             say(f"stays   {kept.count:>8,}  {kept.table}{columns}: {kept.reason}")
-        if not plan.lines:
+        over = {path.name for path in restore.kept(opened_shop, now=now())}
+        for path, until in restore.replaced(shop, opened_shop.settings).items():
+            what = "delete " if path.name in over else "stays  "
+            say(f"{what} {path.name}: what a restore replaced, until {until}")
+        if not plan.lines and not over:
             say("Nothing has to go today.")
         if not yes:
-            if plan.lines:
+            if plan.lines or over:
                 say("Nothing was changed. To let it go: kit expire --yes")
             return
         with progress("letting go") as tick:

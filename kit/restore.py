@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from kit import (
     backup,
     beside,
@@ -39,6 +41,7 @@ from kit.keys import Keyring
 from kit.manifest import Checked, Manifest
 from kit.opening import NotProven
 from kit.places import Place, PlaceError
+from kit.settings import Settings
 from kit.shop import FOLDERS, INVENTORY, KEYRING, LEDGER, SETTINGS, NotAllowed, NotAShop, Shop
 
 KEPT_DAYS = 30  # how long what was replaced is kept: it holds customers too
@@ -318,6 +321,25 @@ def _keep_ledger(shop: Shop, told: ledger.Ledger) -> None:
 def _kept_name(now: datetime) -> str:
     """Return under which name what was replaced is kept."""
     return f"{backup.BEFORE}{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def replaced(folder: Path, said: Settings) -> dict[Path, date]:
+    """Return what restores replaced and is kept, and the day from which `forget_kept` deletes it.
+
+    Args:
+        folder: The shop's folder.
+        said: Its settings.
+    """
+    url = sa.make_url(said.database)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return {}
+    found = {}
+    for path in sorted((folder.resolve() / url.database).parent.glob(f"{backup.BEFORE}*")):
+        with suppress(ValueError):  # somebody's own folder
+            at = datetime.fromisoformat(path.name.removeprefix(backup.BEFORE)[:16])
+            if not path.name.endswith(".part"):  # the next backup deletes that
+                found[path] = at.astimezone(said.zone).date() + timedelta(days=KEPT_DAYS)
+    return found
 
 
 def kept(shop: Shop, *, now: datetime) -> list[Path]:

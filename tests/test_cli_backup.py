@@ -135,6 +135,17 @@ def test_restore_asks_first(shop):
     told = done(shop, "backup", "restore", "--yes", "--from", "here", **owner)
     assert "What was there before is in .before-restore-" in told
 
+    # Customers are in it, so nobody may forget it, nor lose it without a word.
+    (kept,) = shop.glob(".before-restore-*")
+    old = kept.with_name(".before-restore-20200101T120000Z")
+    old.mkdir()
+    status = kit(shop, "backup", "status").stdout
+    day = re.search(rf"in it: {kept.name}\. .* from (\S+) on, kit expire --yes", status)[1]
+    told = done(shop, "expire")
+    assert f"stays   {kept.name}: what a restore replaced, until {day}\n" in told
+    assert f"delete  {old.name}: what a restore replaced, until 2020-01-31\n" in told
+    assert told.endswith("Nothing was changed. To let it go: kit expire --yes\n")
+
 
 def test_a_slip_of_the_finger(shop):
     """One customer, deleted weeks ago, with all that hung on them."""
@@ -205,8 +216,10 @@ def test_an_erasure_says_until_when(shop):
     backed_up(shop)
     with Shop.open(shop, real_shop.WORDS) as open_shop:
         someone = next(r for r in real_shop.content(open_shop)["customers"] if r["email"])
+    (shop / ".before-restore-20261101T120000Z").mkdir()
     told = done(shop, "erase", someone["email"], "--yes")
 
+    assert "What a restore replaced may hold it until 2026-12-01" in told
     assert re.search(r"^Backups hold it until 20\d\d-\d\d-\d\d; no restore", told, re.M)
     assert told.endswith("Next: kit backup make, so that the places know of it too.\n")
 

@@ -127,6 +127,9 @@ def test_what_was_kept_has_an_end(shop):
     """Customers who were erased since are in it."""
     done = back(shop)
 
+    (shop.folder / ".before-restore-of-mine").mkdir()
+    (shop.folder / ".before-restore-20270101T120000Z.part").mkdir()
+    assert restore.replaced(shop.folder, shop.settings) == {done.kept: done.delete_on}
     assert restore.forget_kept(shop, now=LATER + 29 * DAY) == 0
     assert done.kept.exists()
     assert restore.forget_kept(shop, now=LATER + 31 * DAY) == 1
