@@ -11,7 +11,9 @@ import re
 import secrets
 import shutil
 import textwrap
+import zipfile
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from functools import cache
@@ -21,7 +23,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from kit import breach, grounds, identity, imports, legal, lesson
+from kit import asking, breach, disclose, grounds, identity, imports, legal, lesson
 from kit.breach import Assessment
 from kit.exercises import store
 from kit.identity import Need
@@ -104,6 +106,29 @@ def _write(shop: Shop, table: str, key: str, now: datetime, **cells: str) -> Non
     with shop.writing("mara", now) as connection:
         change = {name: values[0] for name, values in sealed.items()}
         connection.execute(sa.update(made).where(one).values(change))
+
+
+def checked(
+    shop: Shop,
+    what: str,
+    said: Mapping[str, str],
+    came: Mapping[str, Any],
+    sure: Mapping[str, Any],
+    *,
+    declaration: str = "",
+) -> str:
+    """Take in what Tara asks, check what she says, and return the number of her request."""
+    number = disclose.open_request(shop, TARA, what, actor="warren", **came).request.request_id
+    outcome = asking.verify(shop, number, said, declaration=declaration, **sure)
+    if not outcome.verified:
+        raise lesson.LessonError("Tara is not let in; run this lesson from its first cell")
+    return number
+
+
+def files_in(package: Path) -> dict[str, bytes]:
+    """Return the files of an opened package, by name."""
+    with zipfile.ZipFile(package) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
 
 
 def copy_of(shop: Shop, secret: str) -> Shop:

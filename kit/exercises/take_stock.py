@@ -202,6 +202,6 @@ EXERCISES = (
             "b": "the data file stays where it is, but what was printed from it goes along.",
             "c": "made-up rows harm nobody, but the same cells on your own data would.",
         },
-        hint="Look at the table under the second cell: where is it when the notebook is mailed?",
+        hint="Look at the table with telephone numbers: where is it when the notebook is mailed?",
     ),
 )
