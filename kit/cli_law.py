@@ -205,7 +205,7 @@ def review(
     Without a terminal it only lists them, with exit code 3. Example: kit law review --reader Maria
     """
     from kit import law
-    from kit.law_review import Reader
+    from kit.law_review import BadAnswer, Reader
 
     book, today = _book(facts), now().date()
     steps = book.steps(today)
@@ -222,7 +222,13 @@ def review(
     say(f"{len(steps)} rules to read again. Each answer is saved at once; q stops.")
     for number, step in enumerate(steps, 1):
         say(f"\n{number} of {len(steps)}  {step.id}, to be read by {step.review_by}")
-        if not _ask(book, step, who, facts or law.FACTS, today):
+        goes_on = None
+        while goes_on is None:
+            try:
+                goes_on = _ask(book, step, who, facts or law.FACTS, today)
+            except (BadAnswer, typer.BadParameter) as error:
+                say(f"  not written down: {error}")
+        if not goes_on:
             break
     left = len(_book(facts).steps(today))
     say(f"{left} left. Next: kit law check")
@@ -257,6 +263,8 @@ def _ask(book: Book, step: Step, reader: Reader, folder: Path, today: date) -> b
             folder, step.id, reader=reader, today=today, again_by=again, **asked
         )
         say(f"  new row {made}")
+        for fault in _book(folder).recompute(made, asked["example"]) if row.clock else ():
+            say(f"  your case does not come out, {fault}: look at it in {row.law.key}.toml")
     return said not in ("q", "quit")
 
 

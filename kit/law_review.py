@@ -32,6 +32,7 @@ ROLES = ("not a lawyer", "lawyer")
 CHANGES = "CHANGES.md"
 ROW = re.compile(r"\s*\[\[row\]\]\s*(#.*)?")
 TABLE = re.compile(r"\s*\[\[?[\w.]+\]\]?\s*(#.*)?$")
+GONE = "its words were not found at the address on "
 ADDRESS = re.compile(r"https?://\S+\.\S+")
 
 
@@ -148,6 +149,11 @@ def still_there(folder: Path, id_: str, *, reader: Reader, today: date, again_by
     place.set("read_on", today)
     place.set("review_by", again_by)
     place.set("reviewed_by", {"name": reader.name, "role": reader.role})
+    left = _without_gone(place.row)
+    if left != place.row.get("doubts", []):
+        place.set("doubts", left)
+        if place.row["confidence"] == "medium" and not left:  # it was the only doubt
+            place.set("confidence", "high")
     line = f"- `{id_}`: still there; to be read again by {again_by}"
     _save(place, folder, reader, today, line)
 
@@ -158,7 +164,7 @@ def not_found(folder: Path, id_: str, *, reader: Reader, today: date) -> None:
     It goes on counting: a deadline that may be gone makes nobody late.
     """
     place = _Place.find(folder, id_)
-    doubt = f"its words were not found at the address on {today}; ask a lawyer"
+    doubt = f"{GONE}{today}; ask a lawyer"
     place.set("doubts", [*place.row.get("doubts", []), doubt])
     if place.row["confidence"] == "high":
         place.set("confidence", "medium")
@@ -213,6 +219,8 @@ def new_text(
     made |= {"id": _free_id(folder, f"{id_}.from_{starts:%Y_%m_%d}"), "quote": quote.strip()}
     made |= {"plain": plain.strip(), "quality": "verified", "in_force": {"from": starts}}
     made |= {"read_on": today, "review_by": again_by}
+    if "doubts" in old:
+        made["doubts"] = _without_gone(old)
     made["reviewed_by"] = {"name": reader.name, "role": reader.role}
     made["source"] = {**old["source"], "current_to": today}
     if address:
@@ -230,6 +238,11 @@ def new_text(
     line = f"- `{id_}`: ends the day before {starts}; followed by `{made['id']}`: new words there"
     _save(place, folder, reader, today, line)
     return str(made["id"])
+
+
+def _without_gone(row: Mapping[str, Any]) -> list[str]:
+    """Return a row's doubts without those that end when its words are found."""
+    return [doubt for doubt in row.get("doubts", []) if not doubt.startswith(GONE)]
 
 
 def _save(place: _Place, folder: Path, reader: Reader, today: date, line: str) -> None:

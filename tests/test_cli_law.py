@@ -215,9 +215,13 @@ def test_review_without_a_terminal_lists_what_is_due(facts):
         (["n"], "its words were not found"),
         (["new", "within 5 days of it", "Say so within 5 days.", "2027-07-01", "", "5",
           "2027-07-01", "2027-07-08"], "followed by `us-ca-ccpa.know.ack.from_2027_07_01`"),
+        (["new", " ".join("abcdefghijklmnop"), "Say so.", "2027-07-01", "", "5", "2027-07-01",
+          "2027-07-08", "new", "some words", "Say so.", "in July", "y"], "still there; to be read"),
+        (["new", "within 5 days", "Within 5 days.", "2027-07-01", "", "5", "2027-07-01",
+          "2027-07-09"], "from_2027_07_01"),
         (["q"], None),
     ],
-    ids=["still there", "gone", "new words", "stop"],
+    ids=["still there", "gone", "new words", "slips", "a case that does not come out", "stop"],
 )  # fmt: skip
 def test_review_at_a_terminal_asks_and_writes_down(facts, answers, says):
     """A person who is no lawyer does it in ten minutes; every answer is saved at once."""
@@ -247,6 +251,8 @@ def test_review_at_a_terminal_asks_and_writes_down(facts, answers, says):
         assert says in after
         assert "read again by Maria (not a lawyer)" in after
     legal.Book(facts)
+    assert output.count("not written down: ") == 2 * (answers[-1] == "y" and len(answers) > 1)
+    assert ("does not come out, due is 2027-07-08" in output) == (answers[-1] == "2027-07-09")
 
 
 REFUSED = [

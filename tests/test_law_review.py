@@ -30,6 +30,7 @@ TODAY = date(2027, 6, 1)
 AGAIN = date(2028, 6, 1)
 MARIA = Reader("Maria")
 ACK, RESPOND = "us-ca-ccpa.know.ack", "us-ca-ccpa.respond"
+TEXTS = "us-fed.tcpa.revoke"  # of high confidence, without a doubt
 NEW = {
     "quote": "within 30 days of receiving the request",
     "plain": "Answer within 30 days.",
@@ -219,6 +220,26 @@ def replaced(path, pattern, text):
     old = path.read_text(encoding="utf-8")
     assert re.search(pattern, old)
     path.write_text(re.sub(pattern, text, old, count=1), encoding="utf-8")
+
+
+def test_words_that_are_found_after_all_leave_no_doubt(facts):
+    """An address that was out of order for a day must not be held against the rule for ever."""
+    before = law.load().get(ACK)
+    for day in (1, 2):
+        not_found(facts, ACK, reader=MARIA, today=TODAY.replace(day=day))
+    still_there(facts, ACK, reader=MARIA, today=TODAY, again_by=AGAIN)
+    assert legal.Book(facts).get(ACK).doubts == before.doubts
+    not_found(facts, TEXTS, reader=MARIA, today=TODAY)
+    still_there(facts, TEXTS, reader=MARIA, today=TODAY, again_by=AGAIN)
+    assert legal.Book(facts).get(TEXTS).confidence == "high"
+    not_found(facts, RESPOND, reader=MARIA, today=TODAY)
+    new = new_text(
+        facts, RESPOND, quote="within 40 days", plain="Within 40 days.", starts=TODAY, n=40,
+        example={"received": date(2027, 7, 1), "due": date(2027, 8, 10)}, reader=MARIA,
+        today=TODAY, again_by=AGAIN,
+    )  # fmt: skip
+    assert legal.Book(facts).get(new).doubts == law.load().get(RESPOND).doubts
+    assert faults(facts) == []
 
 
 def test_lists_over_several_lines_are_changed_whole(facts):
