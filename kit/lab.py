@@ -104,6 +104,7 @@ def serve(
         JUPYTERLAB_SETTINGS_DIR=str(settings / "lab" / "user-settings"),
         JUPYTERLAB_WORKSPACES_DIR=str(settings / "lab" / "workspaces"),
         JUPYTER_PREFER_ENV_PATH="1",  # a python3 kernel in the home folder may be another Python
+        PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     )
     try:
         from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
@@ -124,6 +125,8 @@ def serve(
     config.ServerApp.port = port or PORT
     config.ServerApp.port_retries = 0 if port else PORT_TRIES
     config.ServerApp.root_dir = str(folder)
+    if os.name != "nt":  # a login shell would set PATH anew, and not find the command kit
+        config.ServerApp.terminado_settings = {"shell_command": [os.environ.get("SHELL") or "sh"]}
     try:
         server = LabApp.initialize_server(argv=[], config=config)
     except SystemExit:  # Jupyter's way to say that no port was free

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,9 +15,11 @@ import threading
 import urllib.error
 import urllib.request
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import nbformat
 import pytest
+from tornado.websocket import websocket_connect
 
 from kit.lab import LESSON, LabError, NothingToOpen, serve
 
@@ -63,10 +66,10 @@ def served(folder, environment=None, **settings):
         process.stdout.close()
 
 
-def ask(address):
+def ask(address, data=None):
     """Return status and text of a page."""
     try:
-        with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(address, data, timeout=30) as answer:  # noqa: S310
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -120,6 +123,34 @@ def test_the_browser_is_not_handed_the_token(folder, tmp_path):
         assert stat.S_IMODE(page.stat().st_mode) == 0o600
         stop(process)
     assert not page.exists()
+
+
+async def typed(address, line, until):
+    """Type a line into a terminal of the lab, and return what shows until a word comes."""
+    home, token = address.partition("/lab")[0], address.rpartition("?")[2]
+    name = json.loads(ask(f"{home}/api/terminals?{token}", data=b"")[1])["name"]
+    where = f"{home}/terminals/websocket/{name}?{token}".replace("http:", "ws:")
+    terminal, shown = await websocket_connect(where), ""
+    await terminal.write_message(json.dumps(["stdin", f"{line}\r"]))
+    while until not in shown:
+        kind, *text = json.loads(await terminal.read_message())
+        shown += text[0] if kind == "stdout" else ""
+    terminal.close()
+    return shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another shell, with another way to ask")
+def test_the_terminal_finds_the_command_kit(folder):
+    """Each lesson ends with commands; in the lab's own terminal they work as they stand."""
+    with served(folder, {"SHELL": "/bin/sh", "PATH": os.defpath}, open_browser=False) as (
+        process,
+        address,
+    ):
+        line = "command -v kit; echo th''at was all"
+        shown = asyncio.run(asyncio.wait_for(typed(address, line, "that was all"), 60))
+        stop(process)
+
+    assert str(Path(sys.executable).parent / "kit") in shown
 
 
 def keep_asking(address, ended):
