@@ -262,11 +262,11 @@ def drill(
 
     Nothing of the shop is touched. Exit code 3: it failed. Example: kit backup drill --from cloud
     """
-    from kit import drill
+    from kit import drill, recovery
 
     with opened(shop, actor) as (place, who):
         name, home = _source(shop, place.settings, source)
-        key = paper_key()
+        key = recovery.check(paper_key())
         with steps("working") as tick:
             done = drill.run(place, home, key, actor=who, now=now(), name=name, progress=tick)
     if as_json:
@@ -341,12 +341,12 @@ def restore(
 
     On a new computer: kit backup restore --new --from s3://… --shop myshop --yes
     """
-    from kit import backup, restore
+    from kit import backup, recovery, restore
 
     if new:
         if source is None:
             raise typer.BadParameter("say where the backups are", param_hint="--from")
-        key = paper_key()
+        key = recovery.check(paper_key())
         place = _source(shop, _nothing(), source)[1]
         with restore.rebuild(
             shop, place, key, lambda: new_secret(shop), compare=_compare, now=now()
@@ -366,7 +366,7 @@ def restore(
                 say(f"This replaces the database by a backup from {place.label}.")
                 say("Close the till and every other program first, then add --yes")
                 return
-            key = paper_key()
+            key = recovery.check(paper_key())
             with steps("working") as tick:
                 done = restore.restore(
                     made, place, [key], actor=who, now=now(), name=name, number=number,
@@ -414,7 +414,7 @@ def rescue(
 
     Without --yes it only says what would come back. Example: kit backup rescue ana@example.com
     """
-    from kit import restore
+    from kit import recovery, restore
 
     def confirm(seen: Preview) -> bool:
         for table in seen.tables:
@@ -431,7 +431,7 @@ def rescue(
 
     with opened(shop, actor) as (made, who):
         name, place = _source(shop, made.settings, source)
-        key = paper_key()
+        key = recovery.check(paper_key())
         with steps("working") as tick:
             done = restore.rescue_customer(
                 made, place, [key], text, actor=who, now=now(), confirm=confirm, name=name,

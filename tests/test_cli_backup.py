@@ -24,7 +24,7 @@ def shop(tmp_path):
 
 def paper(shop, told, name):
     """Copy a paper key from the terminal to a file, as a person copies it to paper."""
-    key = "".join(re.findall(r"^  ([A-Z0-9 -]+)$", told, re.M)).replace(" ", "")
+    key = " ".join(re.findall(r"^  ([A-Z0-9 -]+)$", told, re.M))  # in fours, as it is shown
     path = shop.parent / name
     path.write_text(key, encoding="utf-8")
     return {"KIT_PAPER_KEY_FILE": str(path)}
