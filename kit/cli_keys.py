@@ -62,28 +62,23 @@ def new_secret(folder: Path) -> str:
 def _new_words() -> str:
     from kit import passphrase
 
-    if not {"KIT_PASSPHRASE", "KIT_PASSPHRASE_FILE"} & set(os.environ) and (prompt := ask()):
-        return _typed_twice(prompt)
-    return passphrase.find(os.environ)
+    return passphrase.find(os.environ, ask=_typed_twice if ask() else None)
 
 
-def _typed_twice(prompt: Callable[[str], str]) -> str:
+def _typed_twice(_: str = "") -> str:
     from kit import passphrase
 
     say("A passphrase of six random words, for example:")
     say(f"  {passphrase.suggest()}")
     say("Write it on paper before you type it. Nobody can reset it.")
-    typed = prompt("New passphrase: ")
-    if prompt("The same again: ") != typed:
+    typed = getpass("New passphrase: ")
+    if getpass("The same again: ") != typed:
         raise typer.BadParameter("the two are not alike; start again")
     return typed
 
 
 def _renew_entry(folder: Path, words: str) -> None:
-    """Put a new passphrase in the keychain if the one before is there: it is asked before people.
-
-    Otherwise nothing would open any more, and nobody would be asked to type.
-    """
+    """Put a new passphrase in the keychain if there is an old one: it is asked before people."""
     from kit import passphrase
 
     try:
@@ -156,12 +151,13 @@ def rotate(
     from kit import rekey, vault
 
     if not vault.has_shop(shop):
-        keyring = opened(shop)
+        keyring = _holding(purpose, opened(shop))
         old, new = keyring.primary(purpose), keyring.rotate(purpose, now=now())
         say(f"Key {new.id} seals from now on; key {old.id} still opens what it sealed.")
         return _copy_anew(shop, keyring)
     with _open_shop(shop) as place:
         if not resume:
+            _holding(purpose, place.keyring)
             old, new = place.keyring.primary(purpose), rekey.rotate_key(place, purpose, now=now())
             say(f"Key {new.id} seals from now on; key {old.id} still opens what it sealed.")
             _copy_anew(shop, place.keyring)
@@ -170,12 +166,19 @@ def rotate(
     say(f"{done:,} values sealed or numbered anew. kit keys retire takes the old key out of use.")
 
 
+def _holding(purpose: str, keyring: Keyring) -> Keyring:
+    known = dict.fromkeys(key.purpose for key in keyring.keys)
+    if purpose not in known:
+        raise typer.BadParameter(f"must be one of: {', '.join(known)}", param_hint="PURPOSE")
+    return keyring
+
+
 def _copy_anew(folder: Path, keyring: Keyring) -> None:
     from kit import vault
 
     if vault.has_paper_key(folder):
         vault.write_copy(folder, keyring)
-        say(f"The recovery copy has been written anew: {vault.COPY}")
+        say(f"Written anew: {vault.COPY}. Take it out of the shop; the old one lacks the new key.")
     else:
         warn("There is no recovery copy yet: kit keys recovery")
 
@@ -304,8 +307,8 @@ def passphrase(shop: ShopFolder = Path()) -> None:
     old = secret(shop)
     if name := os.environ.get("KIT_NEW_PASSPHRASE_FILE"):
         fresh = passphrase.find({"KIT_PASSPHRASE_FILE": name})
-    elif prompt := ask():
-        fresh = _typed_twice(prompt)
+    elif ask():
+        fresh = _typed_twice()
     else:
         raise typer.BadParameter("start this in a terminal, or set KIT_NEW_PASSPHRASE_FILE")
     vault.change_passphrase(shop, old, fresh)
@@ -346,7 +349,14 @@ def export(
 
     if (to is None) != clear:
         raise typer.BadParameter("choose --to age1… or --in-the-clear")
-    vault.export(opened(shop), purpose, out, recipient=to)
+    if not vault.has_shop(shop):
+        vault.export(_holding(purpose, opened(shop)), purpose, out, recipient=to)
+    else:
+        with _open_shop(shop) as place:
+            keyring, who, moment = _holding(purpose, place.keyring), place.settings.owner, now()
+            with place.writing(who, moment) as connection:  # no file, no entry; no entry, no file
+                place.note(connection, who, "export", "proof", moment, filter=f"keys:{purpose}")
+                vault.export(keyring, purpose, out, recipient=to)
     say(f"wrote {out}")
     if clear:
         warn("It opens every value of your customers. Delete it as soon as it has been read.")

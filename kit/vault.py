@@ -174,6 +174,7 @@ def export(keyring: Keyring, purpose: str, target: Path, *, recipient: str | Non
     if recipient is not None:
         to = pyrage.x25519.Recipient.from_str(recovery.check(recipient))
         data = pyrage.encrypt(data, [to])
+    _expect_place(target)
     if target.exists():
         raise VaultError(f"{target.name}: is there already; choose another name")
     _replace(target, data)
@@ -319,7 +320,13 @@ def _holds_tokens(column: pa.ChunkedArray) -> bool:
     return any(map(encrypt.looks_sealed, column.to_pylist()))
 
 
+def _expect_place(path: Path) -> None:
+    if path.is_dir() or not path.parent.is_dir():
+        raise VaultError(f"{path}: name a new file to write, in a folder that is there")
+
+
 def _write_csv(path: Path, names: Sequence[str], frame: pa.Table, overwrite: bool) -> None:
+    _expect_place(path)
     if path.exists() and not overwrite:
         raise WontSeal(f"{path.name}: is there already; choose another name or --overwrite")
     new = path.with_name(f".{path.name}.part")

@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 import keyring
 import keyring.errors
 import pytest
+import real_shop
 from keyrings.alt.file import PlaintextKeyring
 from run_kit import run
 from test_cli import KIT, ROOT
 
-from kit import agefile, vault
+from kit import agefile, audit, vault
 from kit.passphrase import store
+from kit.shop import Shop
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 WORDS = "ocean-teapot-violin-candle-marble-tunnel"
@@ -149,6 +151,21 @@ def test_keys_go_to_tink_only_when_told_how(shop):
     ran = kit(shop, "keys", "export", "field", "--out", "b.json", "--in-the-clear")
     assert "Delete it" in ran.stderr
     assert json.loads((shop / "b.json").read_text(encoding="utf-8"))["primaryKeyId"]
+
+
+def test_a_shops_log_says_that_its_keys_went_out(tmp_path):
+    """Whoever has them opens every value: that is seen, and what was refused is not logged."""
+    words = {"KIT_PASSPHRASE": WORDS}
+    real_shop.make(tmp_path / "s").close()
+    out = ("--out", "k.json", "--in-the-clear")
+
+    assert run("keys", "export", "nonsense", *out, cwd=tmp_path / "s", **words).returncode == 2
+    assert run("keys", "export", "ledger", *out, cwd=tmp_path / "s", **words).returncode == 1
+    assert run("keys", "export", "field", *out, cwd=tmp_path / "s", **words).returncode == 0
+    assert run("keys", "export", "field", *out, cwd=tmp_path / "s", **words).returncode == 1
+
+    with Shop.open(tmp_path / "s", WORDS) as shop, shop.reading() as connection:
+        assert [e["action"] for e in audit.entries(connection)].count("export") == 1
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,18 @@ def test_targets_are_not_overwritten_unasked(keyring, customers):
     assert other.path.name == "x.csv"
 
 
+@pytest.mark.parametrize("name", [".", "no such folder/x.csv"])
+def test_a_place_that_is_none_is_named_as_it_was_typed(keyring, customers, tmp_path, name):
+    """The message names what was typed, not a file that nobody has heard of."""
+    target = tmp_path / name
+
+    with pytest.raises(vault.VaultError, match="a folder that is there") as refused:
+        vault.seal_table(customers, target, ["Note"], keyring=keyring, overwrite=True)
+    assert str(target) in str(refused.value)
+    with pytest.raises(vault.VaultError, match="a folder that is there"):
+        vault.export(keyring, "field", target, recipient=None)
+
+
 def test_opening_what_is_not_sealed_says_so(keyring, customers):
     """The wrong file is named as that."""
     with pytest.raises(vault.WontSeal, match="no column holds anything sealed"):
