@@ -50,15 +50,20 @@ def draft(
     keys = {"yes": True, "no": False, "unknown": None}
     if key_exposed not in keys:
         raise typer.BadParameter("must be yes, no or unknown", param_hint="--key-exposed")
+    if (until or by) and not since:
+        raise typer.BadParameter("say from when, too", param_hint="--since")
     laws = legal.Book()
     with opened(shop, actor) as (opened_shop, who):
         moment = now()
         found, whose = None, None
         if since:
+            first = _moment(since, opened_shop)
             last = _moment(until, opened_shop) if until else moment
+            if last <= first:
+                raise typer.BadParameter("must be before --until", param_hint="--since")
             found = exposed.looked_at(
                 opened_shop,
-                since=_moment(since, opened_shop),
+                since=first,
                 until=last,
                 people=by or (),
                 actor=who,
@@ -72,8 +77,11 @@ def draft(
             roles=found.roles if found else (),
             key_exposed=keys[key_exposed],
         )
+        for name_ in sorted({*(by or ())} - {*opened_shop.settings.staff}):
+            warn(f"{name_} is not on the staff in shop.toml: is the name right?")
         if not sets:
-            say("The log shows nobody whose data were looked at in that time.")
+            gone = f", but for {found.gone:,} who are gone since" if found and found.gone else ""
+            say(f"The log shows nobody whose data were looked at in that time{gone}.")
             return
         folder = exposed.folder_of(opened_shop, name)
         text = exposed.draft(

@@ -19,7 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kit import agenda, audit, binding, breach, breach_letters, clocks, grounds, incident
+from kit import agenda, audit, binding, breach, breach_letters, clocks, grounds, incident, trash
 from kit.breach import Assessment
 from kit.breach_letters import Story
 from kit.incident import DataSet, Incident
@@ -145,14 +145,22 @@ def data_sets(
             if _there(shop, connection, one.table, one.name):
                 held[one.protect in SEALED and not roles].add(element)
         persons = _persons(shop, connection, customers)
+        trashed = 0
+        if customers is None and not roles:  # who has the database has its trash, too
+            bin_ = trash.table(shop.tables)
+            trashed = connection.scalar(sa.select(sa.func.count(bin_.c.subject.distinct()))) or 0
     sets = []
+    locked: dict[str, Any] = {"encrypted": True, "algorithm": CIPHER, "bits": BITS}
+    locked |= {"key_exposed": key_exposed, "access": "acquired"}
     for sealed, elements in held.items():
         if elements and persons:
-            locked: dict[str, Any] = {"encrypted": True, "algorithm": CIPHER, "bits": BITS}
             seen = f"fields that a {' or '.join(sorted(roles))} sees" if roles else ""
             name = "sealed fields" if sealed else seen or "fields in the clear"
-            more = {**locked, "key_exposed": key_exposed} if sealed else {}
-            sets.append(DataSet(name, frozenset(elements), persons, access="acquired", **more))
+            more = locked if sealed else {"access": "acquired"}
+            sets.append(DataSet(name, frozenset(elements), persons, **more))
+    if trashed and (every := held[True] | held[False]):
+        where = {grounds.UNKNOWN: trashed}
+        sets.append(DataSet("deleted customers in the trash", frozenset(every), where, **locked))
     return sets
 
 

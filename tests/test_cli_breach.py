@@ -60,6 +60,9 @@ def test_a_password_that_was_stolen(folder):
     draft = ("breach", "draft", "password guessed", "--discovered", "2026-11-24T08:10")
     span = ("--since", "2026-01-01T00:00", "--by", "sam")
     assert "nobody whose data were looked at" in done(folder, *draft, *span)
+    assert "samm is not on the staff" in kit(folder, *draft, *span[:3], "samm").stderr
+    assert kit(folder, *draft, "--by", "sam").returncode == 2  # else all data count as taken
+    assert kit(folder, *draft, *span, "--until", "2025-01-01T00:00").returncode == 2
     refused = kit(folder, *draft[:3], "--discovered", "yesterday")
     assert refused.returncode == 2
     assert "2026-11-24T08:10" in refused.stderr

@@ -286,3 +286,15 @@ def test_overdue_rules_say_so_in_the_memo(tmp_path):
     """A law that nobody has read again for months may be another one by now."""
     assert "Overdue: " not in risky(tmp_path / "now")["memo.md"]
     assert "Overdue: " in risky(tmp_path / "later", NOW.replace(year=2027, month=9))["memo.md"]
+
+
+def test_deleted_customers_who_lie_in_the_trash_were_stolen_too(shop):
+    """For some days all of it can be brought back, by the owner and by a thief with the keys."""
+    before = exposed.data_sets(shop, LAWS)
+    removals.delete(shop, buyer(shop)["email"], **ME)
+    sealed, clear, bin_ = exposed.data_sets(shop, LAWS, key_exposed=True)
+
+    assert len(before) == 2
+    assert (bin_.persons, bin_.encrypted, bin_.key_exposed) == ({"unknown": 1}, True, True)
+    assert bin_.elements == sealed.elements | clear.elements
+    assert len(exposed.data_sets(shop, LAWS, customers=["c-1"], roles=["owner"])) <= 1
