@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WIDTH = 96  # characters; a terminal and a notebook both show them without a break
 COLUMNS_SHOWN = 6  # names of columns; --json has them all
 REJECTS_SHOWN = 5  # reasons in full; the rest is counted
+CARD_COLUMNS = {"card number", "security code", "track data", "card PIN"}
 
 
 def scan(report: ScanReport, *, everything: bool = False) -> str:
@@ -84,21 +85,36 @@ def imported(report: Imported) -> str:
 
 
 def _imported(report: Imported) -> Iterator[str]:
-    layout = report.layout
-    yield f"{layout.title} ({layout.id}), layout {layout.status}: {layout.source}, {layout.seen}"
+    yield _layout(report)
     out = len({r.row for r in report.rejects if not r.column})
     yield f"{_count(report.rows, 'row')} in the file, {report.table.num_rows:,} taken over" + (
         f", {_count(out, 'row')} set aside" if out else ""
     )
-    for header, why in report.dropped:
-        yield f"  never loaded: {header} ({why})"
-    if report.gaps:
-        yield f"  refused, not in your inventory: {', '.join(report.gaps)}"
+    yield from _left_behind(report)
     if report.unmapped:
         yield from _wrapped(f"  no use for: {', '.join(report.unmapped)}", indent="    ")
     for column, reason, rows in _by_reason(report.rejects):
         what = f"{_count(len(rows), 'reject')}: {column or 'the whole row'}: {reason}"
         yield f"  {what} ({rows_text(rows)})"
+    yield from _totals(report)
+
+
+def _layout(report: Imported) -> str:
+    layout = report.layout
+    return f"{layout.title} ({layout.id}), layout {layout.status}: {layout.source}, {layout.seen}"
+
+
+def _left_behind(report: Imported) -> Iterator[str]:
+    """Say which columns stay in the file, and that what must not be there is still in it."""
+    for header, why in report.dropped:
+        yield f"  never loaded: {header} ({why})"
+    if CARD_COLUMNS & {why for _, why in report.dropped}:
+        yield "  the file itself still has them: kit scan FILE says whether to act today"
+    if report.gaps:
+        yield from _wrapped(f"  refused, not in your inventory: {', '.join(report.gaps)}", "    ")
+
+
+def _totals(report: Imported) -> Iterator[str]:
     good = sum(check.ok for check in report.checks)
     yield f"{good} of {_count(len(report.checks), 'control total')} agree"
     for check in report.checks:
@@ -112,8 +128,8 @@ def taken(done: Taken) -> str:
 
 
 def _taken(done: Taken) -> Iterator[str]:
-    layout, checks = done.report.layout, done.report.checks
-    yield f"{layout.title} ({layout.id}), {_count(done.report.rows, 'row')} in the file"
+    yield _layout(done.report)
+    yield f"{_count(done.report.rows, 'row')} in the file"
     if done.before is not None:
         yield f"  This very file was imported before, on {done.before:%Y-%m-%d}."
     for verb, counts in (("new", done.added), ("changed", done.changed), ("as before", done.same)):
@@ -124,13 +140,16 @@ def _taken(done: Taken) -> Iterator[str]:
         yield f"  left out:  {_count(left.rows, 'row')} of {left.table}: {left.reason}"
     if done.erased:
         yield f"  erased:    {_count(done.erased, 'customer')} who asked to be forgotten stay so"
+    yield from _left_behind(done.report)
     if done.rejects:
         yield f"{_count(len(done.rejects), 'cell or row', 'cells and rows')} not taken:"
-        for column, reason, rows in list(_by_reason(done.rejects))[:REJECTS_SHOWN]:
+        reasons = list(_by_reason(done.rejects))
+        for column, reason, rows in reasons[:REJECTS_SHOWN]:
             what = f"{column}: {reason}" if column else reason
             yield f"  {what} ({rows_text(rows)})"
-    good = sum(check.ok for check in checks)
-    yield f"{good} of {_count(len(checks), 'control total')} agree"
+        if (more := len(reasons) - REJECTS_SHOWN) > 0:
+            yield f"  and for {_count(more, 'more reason')}: --json has them all"
+    yield from _totals(done.report)
 
 
 def _by_reason(rejects: Iterable[Rejected]) -> Iterator[tuple[str, str, list[int]]]:
