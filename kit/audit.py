@@ -329,7 +329,7 @@ class Log:
             )
         allowed = self._allowed.get(kind)
         if allowed is not None and word not in allowed:
-            raise BadEntry(f"{kind} is not one of: {', '.join(sorted(allowed))}")
+            raise BadEntry(f"{kind} is not one of: {', '.join(sorted({*allowed}))}")
         if len(self._known) < ROWS_AT_ONCE:
             self._known.add((kind, word))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from kit import (
     kinds,
     ledger,
     passphrase,
+    request_book,
     roles,
     rows,
     schema,
@@ -138,9 +139,7 @@ class Shop:
     ) -> Shop:
         """Make a shop's folder: settings, inventory to start from, keys, empty database.
 
-        Raises:
-            NotAShop: There is one already, or the folder holds other files.
-            TooWeak: The passphrase would be guessed.
+        Raises `NotAShop` if the folder holds files, `TooWeak` if the passphrase would be guessed.
         """
         if folder.exists() and any(folder.iterdir()):
             raise NotAShop(f"{folder.name} is not empty; choose a new folder")
@@ -155,15 +154,13 @@ class Shop:
                 (folder / part).mkdir(mode=0o700)
             (folder / SETTINGS).write_text(text, encoding="utf-8")
             shutil.copyfile(Path(schema.__file__).with_name(INVENTORY), folder / INVENTORY)
-            keyring = Keyring.create(
-                KeyFile(folder / KEYRING, Passphrase(secret)),
-                now=now,
-                purposes=(*DEFAULT, STAND_INS),
-            )
+            keys = KeyFile(folder / KEYRING, Passphrase(secret))
+            keyring = Keyring.create(keys, now=now, purposes=(*DEFAULT, STAND_INS))
             shop = cls(folder, settings.load(folder / SETTINGS), Inventory.default(), keyring)
             database.create(shop.engine, shop.tables)
             with database.begin(shop.engine) as connection:
                 history.install(connection, shop.tables, tables=shop.changed_by_people)
+                request_book.create(connection)  # later its user may have no right to
             with shop.writing(owner, now) as connection:
                 shop.note(connection, owner, "settings", "accounts", now)
         except BaseException:
@@ -279,23 +276,28 @@ class Shop:
         """Return the customers with this e-mail address, telephone, name or number.
 
         Sealed columns are found by their blind index, and every hit is opened and compared. What
-        *actor*'s role may not see is masked. The search is logged, and so is each person found.
-
-        Raises:
-            NotAllowed: The role sees nobody's name; that it was tried is logged.
+        *actor*'s role may not see is masked. The search is logged, and so is each person found. A
+        role that sees nobody's name is `NotAllowed`, and that is logged too.
         """
-        role = self.settings.role(actor)
-        sight = roles.sight(role, self.tables.tables[CUSTOMERS], self.see)
-        if not any(sight.get(name) for name in NAMES):
-            with self.writing(actor, now) as connection:
-                self.note(connection, actor, "search", purpose, now, filter=text, refused=True)
-            raise NotAllowed(f"a {role} looks up nobody; ask the owner. It was noted")
+        role = self._allow(text, actor, purpose, now)
         with self.writing(actor, now) as connection:
             found = self.opened(CUSTOMERS, self.candidates(connection, text))
             self.note(connection, actor, "search", purpose, now, filter=text, count=len(found))
             for row in found:
                 self.note(connection, actor, "look", purpose, now, subject=row["customer_id"])
             return [self._seen(connection, row, role) for row in found]
+
+    def _allow(self, text: str, actor: str, purpose: str, now: datetime) -> str:
+        """Return the role of somebody who may look for customers; note and refuse who may not."""
+        if not 0 < len(text.strip()) <= rows.LONGEST_KEY:
+            raise NoSuchCustomer("nobody to look for; say an e-mail address, telephone or name")
+        role = self.settings.role(actor)
+        sight = roles.sight(role, self.tables.tables[CUSTOMERS], self.see)
+        if not any(sight.get(name) for name in NAMES):
+            with self.writing(actor, now) as connection:
+                self.note(connection, actor, "search", purpose, now, filter=text, refused=True)
+            raise NotAllowed(f"a {role} looks up nobody; ask the owner. It was noted")
+        return role
 
     def candidates(self, connection: sa.Connection, text: str) -> list[dict[str, Any]]:
         """Return the stored rows of customers who fit *text*."""
@@ -345,13 +347,11 @@ class Shop:
         ]
 
     def _phone(self, text: str) -> str | None:
-        if sum(c.isdigit() for c in text) < 7 or any(c.isalpha() for c in text):
-            return None
-        try:
-            number = phonenumbers.parse(text, self.settings.region)
-        except phonenumbers.NumberParseException:
-            return None
-        return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+        if sum(c.isdigit() for c in text) >= 7 and not any(c.isalpha() for c in text):
+            with suppress(phonenumbers.NumberParseException):
+                number = phonenumbers.parse(text, self.settings.region)
+                return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+        return None
 
     def one(self, connection: sa.Connection, text: str) -> dict[str, Any]:
         """Return the stored row of the one customer who fits; refuse none and many."""
@@ -377,7 +377,8 @@ class Shop:
     def who(
         self, text: str, *, actor: str, now: datetime
     ) -> tuple[list[dict[str, Any]], list[history.Change]]:
-        """Return who looked at one customer's data, and who changed what in their row."""
+        """Return who looked at a customer's data, and who changed what; for who may `find` them."""
+        self._allow(text, actor, "proof", now)
         with self.writing(actor, now) as connection:
             subject = self.one(connection, text)["customer_id"]
             self.note(connection, actor, "look", "proof", now, subject=subject)
@@ -385,8 +386,7 @@ class Shop:
                 {k: entry[k] for k in ("at", "actor", "role", "purpose", "action")}
                 for entry in audit.entries(connection, subject=self.log.subject(subject))
             ]
-            changes = history.of(connection, CUSTOMERS, subject)
-            return told, changes
+            return told, history.of(connection, CUSTOMERS, subject)
 
     def verify_log(self, checkpoints: Iterable[str] = ()) -> tamper.Verified:
         """Check every entry of the log, and against checkpoints that were kept elsewhere."""
