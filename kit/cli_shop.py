@@ -235,12 +235,13 @@ def erase(text: Customer, yes: Yes = False, actor: Actor = None, shop: ShopFolde
     from kit.shop import NoSuchCustomer
 
     with opened(shop, actor) as (opened_shop, who):
+        removals.allow(opened_shop, who, "erase", now())
         finished = removals.finish(opened_shop, actor=who, now=now())
         if finished:
             what = "An erasure" if finished == 1 else f"{finished} erasures"
             say(f"{what} that something cut short: finished now.")
         try:
-            plan = removals.plan_erasure(opened_shop, text, now=now())
+            plan = removals.plan_erasure(opened_shop, text, actor=who, now=now())
         except NoSuchCustomer:
             if finished:  # it was this one, as like as not
                 return say("Nobody else fits.")

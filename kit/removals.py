@@ -76,10 +76,18 @@ def listed(shop: Shop, *, now: datetime) -> list[trash.Entry]:
         return shop.trash.listed(connection, now=now)
 
 
-def plan_erasure(shop: Shop, text: str, *, now: datetime) -> erasure.Plan:
-    """Say what erasing one customer would remove, what stays and why. Nothing is changed."""
-    with shop.reading() as connection:
+def plan_erasure(shop: Shop, text: str, *, now: datetime, actor: str = "") -> erasure.Plan:
+    """Say what erasing one customer would remove, what stays and why. Nothing is changed.
+
+    It is a look at somebody's data: where *actor* is named, only who may erase may look, and it is
+    logged. Without, the caller sees to that.
+    """
+    if actor:
+        allow(shop, actor, "erase", now)
+    with shop.writing(actor, now) if actor else shop.reading() as connection:
         subject = shop.one(connection, text)["customer_id"]
+        if actor:
+            shop.note(connection, actor, "look", "proof", now, subject=subject)
         return erasure.plan(connection, shop.tables, subject, rules=_books(shop, now))
 
 
@@ -228,13 +236,18 @@ def expire(
     with shop.writing(actor, now) as connection:
         emptied = shop.trash.empty(connection, now=now)
         trimmed = history.trim(connection, before=now - timedelta(days=HISTORY_DAYS))
-    with shop.engine.connect() as connection:
-        done = retention.expire(
-            connection,
-            plan,
-            progress=progress,
-            acting=lambda c: history.acting(c, actor, now=now),
-            also=also,
-        )
-    Home(shop.folder).forget_base()
+        for what, count in (("kit_trash", emptied), ("kit_history", trimmed)):
+            if count:
+                shop.note(connection, actor, "expire", "proof", now, filter=what, count=count)
+    try:
+        with shop.engine.connect() as connection:
+            done = retention.expire(
+                connection,
+                plan,
+                progress=progress,
+                acting=lambda c: history.acting(c, actor, now=now),
+                also=also,
+            )
+    finally:  # also when somebody still reads: all is deleted then, and backups build on a copy
+        Home(shop.folder).forget_base()
     return Expired(done, emptied, trimmed)

@@ -240,7 +240,7 @@ def sweep(connection: sa.Connection) -> str:
     if connection.in_transaction() or _pragma(connection, "wal_checkpoint(TRUNCATE)")[0]:
         raise Remains(
             "it is deleted, but still in the file that ends in -wal, because somebody has the "
-            "database open; close what reads it, then sweep again"
+            "database open; close what reads it, then expire again"
         )
     return ""
 

@@ -137,6 +137,8 @@ def test_an_erasure_says_what_it_would_do_and_then_does_it(shop):
     told = done(shop, "erase", ana["email"])
     assert "Nothing was changed" in told
     assert known(shop) == ana
+    curious = kit(shop, "erase", ana["email"], "--as", "sam")
+    assert (curious.returncode, curious.stdout) == (1, "")
     refused = kit(shop, "erase", ana["email"], "--yes", "--as", "sam")
     erased = done(shop, "erase", ana["email"], "--yes")
     again = json.loads(kit(shop, "import", exports("square")["customers"], "--json").stdout)

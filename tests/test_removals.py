@@ -13,6 +13,7 @@ from real_shop import LATER, NOW, WORDS, content, exports, filled, sound, sums, 
 from test_imports import ROOT
 
 from kit import audit, rekey, removals, retention, rows, store, trash
+from kit.backup_state import Home
 from kit.shop import NoSuchCustomer, NotAllowed, Shop
 
 OWNER = {"actor": "owner", "now": NOW}
@@ -379,7 +380,24 @@ def test_what_is_over_goes_and_the_sums_stay(shop):
     with shop.reading() as connection:
         told = [e for e in audit.entries(connection) if e["action"] == "expire"]
     assert sum(e["count"] for e in told) >= sum(done.done.removed.values())
+    assert {e["filter"] for e in told} >= {
+        shop.log._keyed("filter", name) for name in ("kit_trash", "kit_history", "customers")
+    }
     sound(shop)
+
+
+def test_while_somebody_reads_what_is_over_goes_from_under_the_backups_too(lite):
+    """All is deleted then, and only the file is not clean; no copy beside it may keep them."""
+    base, plan = Home(lite.folder).base, removals.plan_expiry(lite, now=THEN)
+    base.parent.mkdir(parents=True, exist_ok=True)
+    base.write_bytes(b"as it was at the last full backup")
+    lite.engine = store.connect(lite.files()[0], wait_s=0)
+    with store.connect(lite.files()[0], role="read").connect() as reader:
+        reader.exec_driver_sql("SELECT count(*) FROM customers").all()
+        with pytest.raises(retention.Remains, match="expire again"):
+            removals.expire(lite, plan, actor="owner", now=THEN)
+
+    assert not base.exists()
 
 
 def test_a_plan_that_no_longer_holds_is_refused(lite):
@@ -401,6 +419,8 @@ def test_only_owner_and_manager_erase_or_expire(lite, actor):
     plan = removals.plan_erasure(lite, ana["customer_id"], now=NOW)
     with pytest.raises(NotAllowed):
         removals.erase(lite, plan, actor=actor, now=NOW)
+    with pytest.raises(NotAllowed):  # what it would take away is as much of them as any look
+        removals.plan_erasure(lite, ana["customer_id"], actor=actor, now=NOW)
     with pytest.raises(NotAllowed):
         removals.expire(lite, removals.plan_expiry(lite, now=THEN), actor=actor, now=THEN)
 
@@ -408,7 +428,16 @@ def test_only_owner_and_manager_erase_or_expire(lite, actor):
     assert lite.ledger.lines() == []
     with lite.reading() as connection:
         tried = [e["action"] for e in audit.entries(connection, actor=actor)]
-    assert tried == ["refused:erase", "refused:expire"]
+    assert tried == ["refused:erase", "refused:erase", "refused:expire"]
+
+
+def test_who_asks_what_an_erasure_would_take_is_in_the_log(lite):
+    """It tells what the shop holds of somebody, so the customer can ask who looked."""
+    ana = buyer(lite)
+    removals.plan_erasure(lite, ana["email"], actor="max", now=NOW)
+
+    looks, _ = lite.who(ana["customer_id"], actor="owner", now=NOW)
+    assert [(e["actor"], e["action"]) for e in looks] == [("max", "look"), ("owner", "look")]
 
 
 # ---- and the plug is pulled

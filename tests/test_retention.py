@@ -468,7 +468,7 @@ def test_somebody_who_reads_is_named_as_what_is_in_the_way(lite, made):
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM customers").fetchone()
 
-    with pytest.raises(Remains, match="close what reads it, then sweep again"):
+    with pytest.raises(Remains, match="close what reads it, then expire again"):
         expired(lite, plan)
     assert planned(lite, made).lines == ()
     assert traces(path, *values)
