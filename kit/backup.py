@@ -248,17 +248,18 @@ def known(
     Raises:
         Untrue: The list does not hold; each fault is named.
     """
+    files, public = home.manifests(), signers(shop.keyring)
     for place in homes.values():
         try:
             names = place.names()
-            for name in [n for n in names if n.endswith(END) and n not in home.manifests()]:
+            for name in [n for n in names if n.endswith(END) and n not in files]:
                 found = place.read(name, most=MOST_MANIFEST)
-                manifest.read(found, public_keys=signers(shop.keyring))
+                manifest.read(found, public_keys=public)
                 home.write(f"{MANIFESTS}/{name}", found)
+                files[name] = found
         except (PlaceError, manifest.ManifestError):
             continue  # told where that place is verified; a forged one is not taken over
     head = state.head if state.head[0] else None
-    files, public = home.manifests(), signers(shop.keyring)
     checked = manifest.check(files, public_keys=public, now=now, head=head)
     if faults := [fault.text for fault in checked.faults if fault.kind not in CLOCKS]:
         raise Untrue(

@@ -329,7 +329,8 @@ def _pruned(
     if faults and plan.remove:
         faults.append("so nothing is let go there; look into it first: kit backup verify")
     files = {m.seq: m.file for m in checked.chain}
-    late = [seq for seq in checked.gone if files.get(seq) in place.names()]  # cut short last time
+    names = {*place.names()}
+    late = [seq for seq in checked.gone if files.get(seq) in names]  # cut short last time
     gone: list[int] = []
     if do and not faults and (plan.remove or late):
         if plan.remove:

@@ -287,6 +287,19 @@ def test_a_list_that_does_not_hold_stops_everything(shop):
         backup.make(shop, actor="owner", now=NOW + 2 * HOUR)
 
 
+def test_a_long_list_is_read_as_often_as_a_short_one(shop, monkeypatch):
+    """Read once for each of its backups, a list of 50 days made an hourly backup take 100 s."""
+    real, reads = Home.manifests, []
+    monkeypatch.setattr(Home, "manifests", lambda home: reads.append(home) or real(home))
+    told = []
+    for hour in range(4):
+        make(shop, now=NOW + hour * HOUR)
+        told.append(len(reads))
+        reads.clear()
+
+    assert told[3] == told[0]
+
+
 def test_a_key_that_a_kept_backup_needs_is_not_retired(shop):
     """Restored next month, its values have to open."""
     make(shop)
