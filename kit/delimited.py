@@ -38,7 +38,7 @@ LONGEST_ROW_BYTES = 1 << 28  # 256 MiB: beyond it a quote was never closed
 LINE_CHARS = 1 << 16  # a longer line of plain text comes in pieces
 OVERLAP_CHARS = 80  # repeated from piece to piece, so that no card number is cut in two
 TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".psv")
-PROSE_ENDINGS = (".md", ".html", ".htm", ".xml", ".py", ".sql", ".eml")  # commas are no columns
+PROSE_ENDINGS = (".md", ".html", ".htm", ".xml", ".py", ".sql", ".eml", ".mbox")  # no columns
 DELIMITERS = ",;\t|"
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -109,9 +109,14 @@ def tables(
         kind: What `kind` said: csv is a table even with one column, text if it is regular.
         open_: Opens the file anew, as bytes in which one can seek.
         path: Not used.
-        skip: Not used; every byte of a text file is looked at.
+        skip: Called for the encoded parts of a mail: its attachments, often its text.
     """
     text = _probe(open_)
+    if kind == "prose" and skip:
+        with open_() as stream:
+            lines = iter(lambda: stream.readline(LINE_CHARS), b"")
+            if any(re.match(rb"(?i)content-transfer-encoding: *base64", line) for line in lines):
+                skip("", "a mail with encoded parts; save its attachments and text as files")
     yield (None if kind == "prose" else _table(text, must=kind == "csv")) or _lines(text, "")
 
 

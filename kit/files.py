@@ -205,6 +205,8 @@ def scan_files(
         watched = _Watched(source)
         found = scan.scan(watched, cards=cards, personal=personal, region=region)
         findings += found
+        unread = [reject.reason for reject in source.rejects if not reject.row]  # of no single row
+        skipped += [sources.Skipped(source.path, reason, source.place) for reason in unread]
         looked_at += 1
         if source.kind in ("text", "notebook"):
             continue  # prose has no columns to write down

@@ -131,7 +131,7 @@ def _database_table(open_: Open, path: Path | None, name: str, columns: list[str
                 )
                 yield number, cells
         if binary:
-            reject(0, f"{binary} binary values such as pictures; look at them by eye")
+            reject(0, f"{binary} binary values, such as pictures or sealed fields")
 
     return _of_rows(f"table {name}", "sqlite", columns, rows)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from base64 import b64encode
+from contextlib import closing
+
 import pytest
 
 from kit import emit, files, pos, practice, tables
@@ -132,6 +136,29 @@ def test_a_scan_names_the_column_nobody_wrote_down(tmp_path):
 
     assert [(u.path, u.columns) for u in report.unwritten] == [(path, ("Allergies",))]
     assert not report.card_data
+
+
+def test_a_scan_says_what_it_could_not_look_into(tmp_path):
+    """A clean answer about a photo in a database, or a list in a mail, would be wrong."""
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as database:
+        database.execute("CREATE TABLE scans (id INTEGER, picture BLOB)")
+        database.execute("INSERT INTO scans VALUES (1, ?)", [b"\0\xff\xd8"])
+        database.commit()
+    part = b64encode(b"4242 4242 4242 4242").decode()
+    mail = f"Subject: hello\n\nContent-Transfer-Encoding: Base64\n\n{part}\n"
+    (tmp_path / "b.eml").write_text(mail, encoding="utf-8")
+    (tmp_path / "c.eml").write_text("Subject: hello\n\nsee you\n", encoding="utf-8")
+
+    report = files.scan_files([tmp_path], inventory=INVENTORY)
+
+    assert [(s.path.name, s.place, s.reason.partition(",")[0]) for s in report.skipped] == [
+        ("a.sqlite", "table scans", "1 binary values"),
+        (
+            "b.eml",
+            "",
+            "a mail with encoded parts; save its attachments and text as files",
+        ),
+    ]
 
 
 def test_writing_over_somebody_elses_files_is_refused(tmp_path):
