@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kit.terminal import Json, ShopFolder, answer, now, progress, say, warn
+from kit.terminal import Json, ShopFolder, answer, key_text, now, progress, say, warn
 
 if TYPE_CHECKING:
     from kit.keys import Keyring
@@ -98,7 +98,7 @@ def _service(folder: Path) -> str:
 def paper_key() -> str:
     """Return the paper key as typed."""
     if name := os.environ.get(PAPER_KEY_FILE):
-        return Path(name).read_text(encoding="utf-8").strip()
+        return key_text(Path(name))
     if prompt := ask():
         return prompt("Paper key, from the paper: ")
     raise typer.BadParameter(f"start this in a terminal, or set {PAPER_KEY_FILE}")
@@ -441,7 +441,7 @@ def unseal(
     if needs == "passphrase":  # not the one in the keychain: that is the keyring's
         words = passphrase.find(os.environ, ask=ask())
     else:
-        secrets = [identity.read_text(encoding="utf-8") if identity else paper_key()]
+        secrets = [key_text(identity) if identity else paper_key()]
     with progress(f"opening {file.name}") as tick:
         agefile.unseal_file(
             file, target, identities=secrets, passphrase=words, overwrite=overwrite, progress=tick

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT-0
-"""What all commands share: how they answer, show progress, and read the clock.
+"""What all commands share: how they answer, show progress, read a key's file and the clock.
 
 Answers go to standard output, progress and warnings to standard error.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -63,6 +63,18 @@ def steps(first: str) -> Iterator[Callable[[str, int, int | None], None]]:
         yield lambda step, done, total: bar.update(
             task, description=step, completed=done, total=total
         )
+
+
+def key_text(path: Path) -> str:
+    """Read a file with a key as people save it: on Windows it may be UTF-16, or begin with a mark.
+
+    Its bytes are in no message: a file that is half right still holds a key.
+    """
+    data = path.read_bytes()
+    with suppress(UnicodeDecodeError):
+        marked = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        return data.decode("utf-16" if marked else "utf-8-sig").strip()
+    raise typer.BadParameter(f"{path.name} is no text; save the key alone, as a text file")
 
 
 def now() -> datetime:

@@ -168,6 +168,22 @@ def test_a_shops_log_says_that_its_keys_went_out(tmp_path):
         assert [e["action"] for e in audit.entries(connection)].count("export") == 1
 
 
+@pytest.mark.parametrize("written", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_a_key_opens_however_its_file_was_saved(shop, written):
+    """PowerShell and Notepad save texts in their own ways; what is no text is said in words."""
+    identity, recipient = agefile.new_identity()
+    agefile.seal_file(shop / "customers.csv", shop / "c.age", recipients=[recipient])
+    text = "é" if written == "latin-1" else f"# created: today\r\n{identity}\r\n"
+    (shop / "id.txt").write_bytes(text.encode(written))
+
+    told = run("unseal", "c.age", "--identity", "id.txt", cwd=shop)
+
+    if written == "latin-1":
+        assert (told.returncode, "id.txt is no text" in told.stderr) == (2, True)
+    else:
+        assert (shop / "c").read_bytes() == (shop / "customers.csv").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
