@@ -361,6 +361,31 @@ def test_refuses_events(event, change):
     assert "555" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Cal. Civ. Code 1798.105(d)(8)", "Utah Code 13-61-102(1)", "C.R.S. 6-1-1304(1)"),
+        *("many requests since 2026-02-02", "same as req-20260302-5f3c9a11", "1798.199.95(d)"),
+    ],
+)
+def test_a_section_of_the_law_is_no_telephone_number(text):
+    """Nor is a day: a refusal must be able to say on what it rests."""
+    assert follow(Told().now, "denied", reason="other", basis=text)["basis"] == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("212.555.0142", "212.555 0142", "212-555-0142", "1-212-555-0142", "(212) 555 0142"),
+        *("1798.105 2125550142", "2026-11-02-5550142", "1212.555.0142", "555.0142"),
+    ],
+)
+def test_a_telephone_number_stays_one_however_it_is_written(text):
+    """The book never tells who asked."""
+    with pytest.raises(BadEvent, match="telephone"):
+        follow(Told().now, "denied", reason="other", basis=text)
+
+
 def test_refuses_unknown_and_half_events():
     """An event lacks nothing and is one of those that are known."""
     with pytest.raises(BadEvent, match="one of"):
