@@ -64,7 +64,7 @@ def open_(
 
     Example: kit request open --email ana@example.com --kind know --place US-CA
     """
-    from kit import disclose, legal
+    from kit import disclose, grounds, legal
 
     given = [text for text in (email, phone, name, customer) if text]
     if not given:
@@ -78,7 +78,7 @@ def open_(
             kind,
             laws=laws,
             channel=channel,
-            received=_moment(received, opened_shop) if received else moment,
+            received=_moment(received, opened_shop, moment) if received else moment,
             place=place,
             customer=customer,
             agent=agent,
@@ -90,7 +90,7 @@ def open_(
     if as_json:
         return answer({**_told(request), "found": taken.found, "often": taken.often})
     say(f"{request.request_id}: asks {disclose.ASKED[kind]}")
-    say(f"  lives in {request.jurisdiction}; ground: {request.regime}")
+    say(f"  lives in {grounds.told(request.jurisdiction)}; ground: {request.regime}")
     if taken.coverage:
         say(f"  {taken.coverage.reason}")
     for one in request.deadlines:
@@ -255,6 +255,8 @@ def answer_(
         by: dict[str, Any] = {"actor": who, "now": now()}
         with opened_shop.reading() as connection:
             (kind,) = disclose.get(connection, number).kinds
+        if kind in ("know", "categories", "delete") and (text := disclose.alone(opened_shop)):
+            warn(text)
         if kind in ("know", "categories"):
             with progress("making the package"):
                 made = answering.access(opened_shop, number, laws=laws, recipient=recipient, **by)
@@ -320,10 +322,9 @@ def extend(
 
     laws = legal.Book()
     with opened(shop, actor) as (opened_shop, who):
-        moment = min(_moment(noticed, opened_shop), now())
-        request = disclose.extend(
-            opened_shop, number, reason=reason, noticed=moment, laws=laws, actor=who, now=now()
-        )
+        by: dict[str, Any] = {"laws": laws, "actor": who, "now": now()}
+        told = _moment(noticed, opened_shop, by["now"])
+        request = disclose.extend(opened_shop, number, reason=reason, noticed=told, **by)
     longer = request.deadline("respond")
     say(f"Extended to {_day(longer.send_by or longer.due if longer else None)}.")
     _next(request, laws, [longer.row] if longer else [])
@@ -346,7 +347,7 @@ def close(
     with opened(shop, actor) as (opened_shop, who):
         request = disclose.close(opened_shop, number, because, basis=basis, actor=who, now=now())
     say(f"{number}: {request.status}{f' ({request.reason})' if request.reason else ''}")
-    if because == "handed_over":
+    if "sealed" in request.sent and because == "handed_over":
         say("The sealed copy in the shop was deleted; its SHA-256 stays in the book.")
     _next(request)
 
@@ -381,14 +382,13 @@ def purge(actor: Actor = None, shop: ShopFolder = Path()) -> None:
     say(f"{len(gone)} records are gone." if gone else "No record has had its time.")
 
 
-def _asked(points: Iterable[Any], path: Path | None) -> dict[str, str]:
+def _asked(points: list[Any], path: Path | None) -> dict[str, str]:
     """Return the answers, from a file or from whoever sits here with the customer."""
     if path is None:
-        listed = list(points)
-        if listed:
+        if points:
             say("Ask the customer. Leave out what they do not remember; do not help them.")
         return {one.name: typer.prompt(f"  {one.ask}", default="", show_default=False)
-                for one in listed}  # fmt: skip
+                for one in points}  # fmt: skip
     text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     try:
         said = json.loads(text)
@@ -408,17 +408,17 @@ def _paper(said: str) -> str:
 def _changes(given: list[str] | None) -> dict[str, str | None]:
     pairs = [one.partition("=") for one in given or [""]]
     if not all(sep for _, sep, _ in pairs):
-        raise typer.BadParameter(
-            "say what to correct: --set phone=212-555-0142", param_hint="--set"
-        )
+        raise typer.BadParameter("say what to: --set phone=212-555-0142", param_hint="--set")
     return {field: value or None for field, _, value in pairs}
 
 
-def _moment(text: str, shop: Shop) -> datetime:
-    """Read a day or a time in the shop's own zone; of a day, its middle."""
+def _moment(text: str, shop: Shop, today: datetime) -> datetime:
+    """Read a day or a time in the shop's own zone; of a day, its middle; of today, at most now."""
     try:
         if len(text) == 10:
-            return datetime.combine(date.fromisoformat(text), time(12), shop.settings.zone)
+            noon = datetime.combine(date.fromisoformat(text), time(12), shop.settings.zone)
+            same = noon.date() == today.astimezone(shop.settings.zone).date()
+            return min(noon, today) if same else noon
         found = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"write it as {WHEN}") from None

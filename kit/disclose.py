@@ -29,6 +29,7 @@ MAY = ("owner", "manager")  # roles that decide about requests; anybody on the s
 VENDORS, REQUESTS = "vendors.toml", "requests"
 CHASE_DAYS = 14  # until a company that has not answered is asked again: a project's rule, no law's
 UNCHECKED = ("opt_out", "limit", "withdraw")
+ENDS = ("handed_over", "revoked", "expired")
 ASKED = {  # in a customer's words
     "know": "to know what we hold about you",
     "categories": "to know what kinds of data we hold about you",
@@ -104,7 +105,7 @@ def open_request(
         laws: The rules.
         channel: One of `request_state.CHANNELS`.
         received: When it came, with its zone.
-        place: Where the customer lives, such as ``US-CA``; else as the address says.
+        place: Where the customer lives: ``US-CA``, ``DE``, ``unknown``; else as the address says.
         customer: The number of one, where several share what was given.
         agent: A word for somebody who asks on their behalf.
         disputed: Fields that are to be corrected; nobody is checked by them.
@@ -113,7 +114,12 @@ def open_request(
 
     Raises:
         Several: Say which with *customer*; the search shows them.
+        NotYet: *place* is none.
     """
+    if place and not (place := grounds.said(place)):  # a misspelled one would get no law's dates
+        raise NotYet(
+            "that is no place; write a state as US-CA or California, a country as DE, or unknown"
+        )
     with shop.writing(actor, now) as connection:
         request_book.create(connection)
         found = shop.candidates(connection, text)
@@ -309,6 +315,13 @@ def close(
         now: The time, with its zone.
     """
     allow(shop, actor, now)
+    if because not in (*ENDS, *request_state.REASONS):
+        ends = ", ".join(ENDS)
+        raise WrongKind(
+            f"a request ends as {ends}, or is refused: {', '.join(request_state.REASONS)}"
+        )
+    if because in request_state.REASONS and not basis.strip():
+        raise NotYet("say why it is refused, or by which rule: --basis; the record must have it")
     step: dict[str, Any] = {"action": "change", "actor": actor, "now": now}
     with shop.writing(actor, now) as connection:
         if because == "handed_over":  # the customer has it; another copy is only a risk
@@ -327,6 +340,18 @@ def package_of(shop: Shop, request_id: str) -> Path:
 def companies(shop: Shop) -> tuple[Vendor, ...]:
     """Return who else gets data of customers, as ``vendors.toml`` says."""
     return vendors.load(shop.folder / VENDORS, shop.inventory.fields)
+
+
+def alone(shop: Shop) -> str:
+    """Return what to do where no company is written down, which customers are told as "nobody"."""
+    if (shop.folder / VENDORS).exists():
+        return ""
+    return (
+        f"There is no {VENDORS}, so customers are told that nobody else has their data, and no "
+        "company is told to delete. If your till's maker, a mail service or anybody else has some, "
+        f"write {VENDORS} into the shop's folder first:\n{vendors.EXAMPLE}"
+        "If nobody has, one line stops this: format = 1"
+    )
 
 
 def confirm(

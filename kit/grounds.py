@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -40,6 +41,29 @@ def place_of(address: Mapping[str, Any], home: str) -> str:
         code = STATE_CODES.get(region, region)
         return f"US-{code}" if code in binding.STATES else UNKNOWN
     return country if len(country) == 2 else UNKNOWN
+
+
+def said(place: str) -> str:
+    """Return a place that was typed, such as ``us-ca`` or ``California``; empty if it is none."""
+    text = place.strip().upper()
+    code = STATE_CODES.get(text, text.removeprefix("US-"))
+    if code in binding.STATES and code != text:
+        return f"US-{code}"
+    if text == UNKNOWN.upper():
+        return UNKNOWN
+    text = "GB" if text == "UK" else text
+    return text if re.fullmatch("[A-Z]{2}", text) and text != "US" else ""
+
+
+def told(place: str) -> str:
+    """Return a place with a word of warning, where it may be another than was meant."""
+    if place == UNKNOWN:
+        return (
+            f"{UNKNOWN}: ask, then open it anew with --place US-CA, as that state's rules may hold"
+        )
+    if place in binding.STATES:
+        return f"{place}, the country; {binding.STATES[place]} is US-{place}"
+    return place
 
 
 def ground(

@@ -42,6 +42,18 @@ SEND = ("raw", "sha256")
 KINDS = {"delete": "erasure", "know": "access", "categories": "access"}  # ours to OpenDSR's
 IDENTITIES = {"email": "email", "phone": "phone_number", "customer_id": "controller_customer_id"}
 TEXTS = ("name", "role", "why", "contact")
+EXAMPLE = """\
+format = 1
+
+[[vendor]]
+name = "Parcel Co"
+role = "service provider"
+gets = ["addresses", "customers.phone"]
+why = "brings parcels"
+contact = "privacy@parcel.example.com"
+find_by = ["phone"]
+send = "raw"
+"""
 
 
 class VendorError(Exception):

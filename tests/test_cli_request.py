@@ -6,13 +6,16 @@ import json
 import os
 import re
 import subprocess
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from asked_shop import buyer, open_request
-from real_shop import NOW, WORDS, filled
+from real_shop import NOW, WORDS, ZONE, filled
 from test_cli import KIT, ROOT
 
-from kit import agefile, asking, disclose, legal
+from kit import agefile, asking, cli_request, disclose, legal
+from kit.shop import Shop
 
 LAWS = legal.Book()
 
@@ -70,8 +73,6 @@ def done(folder, *arguments, **more):
 
 def known(folder, number):
     """Return the right answers, as the customer would give them."""
-    from kit.shop import Shop
-
     with Shop.open(folder / "shop", WORDS) as opened:
         asked = asking.questions(opened, number, laws=LAWS, actor="owner", now=NOW)
         with opened.reading() as connection:
@@ -181,8 +182,21 @@ def test_late_requests_are_shouted_about(shop):
     ran = kit(folder, *late)
     assert ran.returncode == 1
     assert "2026-02-19" in ran.stderr
+    other = opened(folder, "--email", ana["email"])
+    tomorrow = f"{datetime.now(ZoneInfo(ZONE)) + timedelta(days=1):%Y-%m-%d}"
+    ran = kit(folder, "request", "extend", other, "--reason", "many", "--noticed", tomorrow)
+    assert "send it first" in ran.stderr  # else the book would say that it was sent today
     said = done(folder, *late[:-1], "2026-02-19")
     assert "Extended to " in said
+
+
+@pytest.mark.parametrize("hour", [0, 9, 12, 23])
+def test_today_is_never_in_the_future(one_shop, hour):
+    """A mail that came today is entered before noon, too."""
+    with Shop.open(one_shop[0] / "shop", WORDS) as made:
+        at = datetime(2026, 11, 24, hour, 5, tzinfo=made.settings.zone)
+        assert cli_request._moment("2026-11-24", made, at) == min(at, at.replace(hour=12, minute=0))
+        assert cli_request._moment("2026-11-25", made, at) > at
 
 
 @pytest.mark.parametrize(
@@ -192,6 +206,7 @@ def test_late_requests_are_shouted_about(shop):
         (["open", "--email", "x@example.com", "--kind", "all"], 1, "one or more of"),
         (["open", "--email", "x@example.com", "--received", "soon"], 2, "write it as"),
         (["open", "--email", "x@example.com", "--received", "2199-01-01"], 1, "future"),
+        (["open", "--email", "x@example.com", "--place", "Californai"], 1, "US-CA or California"),
         (["verify", "req-1", "--declaration", "x"], 1, "no such request"),
         (["answer", "req-1"], 1, "no such request"),
         (["close", "req-1", "--because", "no_match", "--basis", "x"], 1, "no such request"),

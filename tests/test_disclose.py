@@ -123,6 +123,51 @@ def test_where_a_customer_lives_is_read_from_the_address(lite):
     assert request(lite, number).jurisdiction == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [("US-CA", "US-CA"), ("us-ca", "US-CA"), (" California ", "US-CA"), ("de", "DE"), ("UK", "GB"),
+     ("unknown", "unknown"), ("US-ZZ", ""), ("US", ""), ("Californai", ""), ("C4", "")],
+)  # fmt: skip
+def test_a_misspelled_place_gets_no_other_laws_dates(lite, said, place):
+    """A covered shop would answer a Californian "of its own will"; the owner is told instead."""
+    if place:
+        assert request(lite, open_request(lite, "x@example.com", place=said)).jurisdiction == place
+    else:
+        with pytest.raises(disclose.NotYet, match="US-CA or California"):
+            open_request(lite, "x@example.com", place=said)
+        assert disclose.listed(lite) == []
+
+
+def test_a_place_that_may_be_another_is_told_so():
+    """CA is Canada; nobody reads that out of two letters."""
+    assert grounds.told("CA") == "CA, the country; California is US-CA"
+    assert grounds.told("FR") == "FR"
+    assert "--place" in grounds.told("unknown")
+
+
+def test_a_request_ends_in_words_that_are_known(lite):
+    """And a refusal has its ground: the law asks for it."""
+    number = open_request(lite, buyer(lite)["email"])
+    for because in ("acknowledged", "checked", "done"):
+        with pytest.raises(disclose.WrongKind, match="revoked"):
+            disclose.close(lite, number, because, **ME)
+    with pytest.raises(disclose.NotYet, match="--basis"):
+        disclose.close(lite, number, "other", basis=" ", **ME)
+
+    assert request(lite, number).acknowledged_at is None
+    done = disclose.close(lite, number, "other", basis="Cal. Civ. Code 1798.105(d)", **ME)
+    assert done.basis == "Cal. Civ. Code 1798.105(d)"
+
+
+def test_who_wrote_down_no_company_is_told_what_follows(lite):
+    """Else customers read "nobody", and the till's maker is never told to delete."""
+    text = disclose.alone(lite)
+    (lite.folder / "vendors.toml").write_text(text.partition("first:\n")[2].partition("If no")[0])
+
+    assert [one.name for one in disclose.companies(lite)] == ["Parcel Co"]
+    assert disclose.alone(lite) == ""
+
+
 def test_opting_out_has_its_own_date_and_no_check(lite):
     """Fifteen working days, and nobody is asked who they are."""
     number = open_request(lite, buyer(lite)["email"], "opt_out", received=MARCH)
