@@ -382,7 +382,7 @@ class _Asked:
                 if name := row.value.get("send_to"):
                     why = "your written risk test has to be sent in"
                     one = replace(self._found(DUTY, place, row, why, persons), who=name)
-                    yield self._dated(replace(one, recipient="agency"), row, {})
+                    yield self._dated(replace(one, recipient="risk_test"), row, {})
 
     def _nothing_known(self, place: str) -> Finding:
         nothing: Mapping[str, Any] = {"combinations": ()}

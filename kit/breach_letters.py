@@ -293,20 +293,27 @@ def _advice(taken: Sequence[str], own: str) -> Iterator[str]:
 
 def _to_authority(one: Finding, story: Story, words: Sequence[str]) -> Letter:
     number = "not known yet" if one.persons is None else f"at most {one.persons:,}"
+    enclosed = [
+        ("Information involved", "\n".join(f"- {word}" for word in words) or "not known yet"),
+        ("What we are doing", story.doing),
+        ("The letter to the people affected", "A copy is enclosed."),
+    ]
+    if one.recipient == "risk_test":  # nobody is written to
+        said = "We have decided in writing that the people affected are not likely to be harmed."
+        enclosed = [("Our decision", f"{said} It is enclosed.")]
     parts = (
         ("", f"{story.shop} reports a breach of personal information."),
         ("What happened", story.what_happened),
         (f"People affected ({one.place})", number),
-        ("Information involved", "\n".join(f"- {word}" for word in words) or "not known yet"),
-        ("What we are doing", story.doing),
-        ("The letter to the people affected", "A copy is enclosed."),
+        *enclosed,
         ("Contact", f"{story.contact}\n\n{story.shop}\n{story.address}"),
     )
     check = [f"What does it ask for, and has it a form of its own? kit law show {one.rule}"]
     if one.verdict == "unknown":
         check.insert(0, f"Whether it has to be told is not settled: {one.reason}.")
     title = f"Report to: {one.who}"
-    slug = one.rule.rpartition(".")[2] if one.recipient == "agency" else one.recipient
+    own = one.recipient in ("agency", "risk_test")
+    slug = one.rule.rpartition(".")[2] if own else one.recipient
     return Letter(one.place, slug, title, parts, TYPE_POINTS, tuple(check))
 
 

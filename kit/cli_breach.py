@@ -136,7 +136,8 @@ def assess(
     words = exposed.read_story(story) if story else None
     with opened(shop, actor) as (opened_shop, who):
         moment, said = now(), opened_shop.settings
-        today = moment.astimezone(said.zone).date()
+        moment = moment.astimezone(said.zone)
+        today = moment.date()
         found = exposed.assess(what, laws, said.business, zone=said.zone, today=today)
         with opened_shop.writing(who, moment) as connection:
             opened_shop.note(connection, who, "print", "proof", moment, filter="breach")
@@ -154,7 +155,7 @@ def assess(
         )
     else:
         for one in telling:
-            say(_line(one))
+            say(_line(one, moment))
         for text in found.always:
             say(f"always      {text}")
         for path in written:
@@ -169,10 +170,14 @@ def assess(
         raise typer.Exit(FOUND)
 
 
-def _line(one: Finding) -> str:
+def _line(one: Finding, at: datetime) -> str:
+    from kit import show_law
+
     by = one.send_by or one.due
-    when = f" by {by:%a %Y-%m-%d}" if by else f" {one.when}" if one.when else ""
-    when += f", due {one.floor:%a %Y-%m-%d} at the earliest" if one.floor and not by else ""
+    when = f" by {show_law.moment(by)}" if by else f" {one.when}" if one.when else ""
+    if by and (by < at if isinstance(by, datetime) else by < at.date()):
+        when += ", which is over: do it now"
+    when += f", due {show_law.moment(one.floor)} at the earliest" if one.floor and not by else ""
     task = f"; {one.task}" if one.task else ""
     rule = f" ({one.rule})" if one.rule else ""
     who = one.who or "ask a lawyer"

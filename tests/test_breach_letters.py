@@ -38,7 +38,7 @@ EXPORT = frozenset({"name", "ssn", "card_pan", "card_cvv", "email"})
 WHERE = {"US-CA": 510, "US-NY": 20, "US-MA": 7, "DE": 4, "US-WY": 3}
 
 
-def found(persons=None, elements=EXPORT, **more):
+def found(persons=None, elements=EXPORT, no_harm=None, **more):
     """Return what the real rules say about a stolen laptop."""
     data = incident.DataSet("export", frozenset(elements), persons or WHERE, **more)
     what = incident.Incident(
@@ -47,6 +47,7 @@ def found(persons=None, elements=EXPORT, **more):
         discovered=FOUND,
         determined=FOUND + timedelta(days=1),
         aware=FOUND + timedelta(hours=3),
+        no_harm=no_harm,
     )
     return breach.assess(
         what,
@@ -173,6 +174,16 @@ def test_an_authority_gets_the_facts():
     assert text.startswith("Report to: California Attorney General\n\nDear Sir or Madam,")
     for words in ("laptop", "at most 510", "full card number", "copy is enclosed", "212-555-0142"):
         assert words in text
+
+
+def test_a_risk_test_that_is_sent_in_does_not_speak_of_a_letter_to_the_people():
+    """Nobody was written to: to tell an authority otherwise would be false."""
+    test = incident.Determination("Ana", FOUND, "sealed", frozenset({"US-FL"}))
+    (letter,) = letters(found({"US-FL": 9}, no_harm=test).findings, STORY, FORMS, LABELS)
+
+    assert letter.file_name == "letter-us-fl-memo-sent"
+    assert "not likely to be harmed. It is enclosed." in letter.text()
+    assert not re.search("letter to the people|not known yet", letter.text())
 
 
 def test_the_disclaimer_is_never_in_a_letter():

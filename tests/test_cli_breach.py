@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from real_shop import WORDS, filled
 from test_cli_request import done, kit
+
+from kit.breach import Finding
+from kit.cli_breach import _line
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def test_from_the_theft_to_the_letters(folder):
     text = path.read_text(encoding="utf-8")
     assert "key_exposed = false" in text
     path.write_text(
-        re.sub(r"persons = \{.*\}", "persons = { US-CA = 600 }", text), encoding="utf-8"
+        re.sub(r"persons = \{.*\}", "persons = { US-CA = 600, DE = 2 }", text), encoding="utf-8"
     )
     story = folder / "story.toml"
     story.write_text(
@@ -43,6 +48,7 @@ def test_from_the_theft_to_the_letters(folder):
     assert "US-CA" in ran.stdout
     assert "always      Ask a lawyer at once." in ran.stdout
     assert {"memo.md", "dates.ics"} <= {p.name for p in path.parent.iterdir()}
+    assert re.search(r"authority .* \d\d:\d\d [-+]\d{4} at the earliest", ran.stdout)
     assert "lawyer" in ran.stderr
     assert "see the end of memo.md" in ran.stdout
     assert "told people is not given, due Wed 2026-12-09 at the earliest" in ran.stdout
@@ -67,3 +73,15 @@ def test_a_password_that_was_stolen(folder):
     assert refused.returncode == 2
     assert "2026-11-24T08:10" in refused.stderr
     assert kit(folder, *draft, "--key-exposed", "perhaps").returncode == 2
+
+
+def test_a_day_that_is_over_says_so():
+    """72 hours end at a time of day, not at midnight."""
+    at = datetime(2026, 11, 27, 9, tzinfo=UTC)
+    late, soon = (
+        Finding("duty", "EU", "", "why", due=at + timedelta(hours=hours)) for hours in (-1, 1)
+    )
+    assert "by Fri 2026-11-27 08:00 +0000, which is over: do it now: why" in _line(late, at)
+    assert "by Fri 2026-11-27 10:00 +0000: why" in _line(soon, at)
+    assert "which is over" in _line(replace(late, due=date(2026, 11, 26)), at)
+    assert "which is over" not in _line(replace(late, due=date(2026, 11, 27)), at)
