@@ -11,8 +11,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from kit import answering, audit, disclose, erasure, gathering, removals, rows, vendors
@@ -29,6 +31,7 @@ RULES = {  # why something goes or stays, to the rule that says so
     "vendor": "ca.delete.how",
 }
 LOYALTY = "loyalty"
+DATABASE, REPORT = "the shop's database", "report.json"
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def _rule(laws: Book, code: str, day: date) -> str:
 
 def _line(step: erasure.Step, laws: Book, day: date) -> Line:
     rule = _rule(laws, step.reason_code, day)
-    return Line("the shop's database", rule_id=rule, **asdict(step))
+    return Line(DATABASE, rule_id=rule, **asdict(step))
 
 
 def _elsewhere(told: list[str], laws: Book, day: date, until: date | None) -> Iterator[Line]:
@@ -210,9 +213,10 @@ def delete(
             f"the customer loses points, and has to be told before; {when} ({made.rule})"
         )
     _tell(shop, made, actor, now)
+    _report(shop, made.request, made.lines, made.unreachable)  # the plan, should it be cut short
     erased = removals.erase(shop, made.plan, actor=actor, now=now)
     day = disclose.day_of(shop, made.request)
-    kept = [line for line in made.lines if line.store != "the shop's database"]
+    kept = [line for line in made.lines if line.store != DATABASE]
     lines = (*(_line(step, laws, day) for step in erased.steps), *kept)
     return _written(shop, made.request, lines, made.unreachable, actor, now)
 
@@ -233,18 +237,31 @@ def _cut_short(shop: Shop, request_id: str, actor: str, now: datetime) -> Reques
 def _told(
     shop: Shop, request: Request, laws: Book, until: date | None, actor: str, now: datetime
 ) -> Deleted:
+    """Write the answer of what was erased before: both halves, as the plan said them."""
+    said: dict[str, Any] = {}
+    with suppress(FileNotFoundError, ValueError):  # not there, or cut short itself
+        said = json.loads(_folder(shop, request).joinpath(REPORT).read_bytes())
+    if said:
+        planned = tuple(_read(one) for one in said["lines"])
+        return _written(shop, request, planned, tuple(said["unreachable"]), actor, now)
     day = disclose.day_of(shop, request)
     rule = _rule(laws, "request", day)
     text = "All that named you was erased."
-    first = Line("the shop's database", "", "erase", "request", rule, None, 0, 0, text, True)
+    first = Line(DATABASE, "", "erase", "request", rule, None, 0, 0, text, True)
     told = [vendor.name for vendor in request.vendors]
     return _written(shop, request, (first, *_elsewhere(told, laws, day, until)), (), actor, now)
+
+
+def _read(one: dict[str, Any]) -> Line:
+    """Return a line of a report; what happens in the database is done by now."""
+    until = one["until"] and date.fromisoformat(one["until"])
+    return Line(**{**one, "until": until, "done": one["done"] or one["store"] == DATABASE})
 
 
 def _tell(shop: Shop, made: Deletion, actor: str, now: datetime) -> None:
     """Write the messages to companies into the request's folder, and note them as open."""
     number, told = made.request.request_id, {line.store for line in made.lines}
-    folder = shop.folder / disclose.REQUESTS / number
+    folder = _folder(shop, made.request)
     chase = now.astimezone(shop.settings.zone).date() + timedelta(days=disclose.CHASE_DAYS)
     step: dict[str, Any] = {"action": "disclose", "actor": actor, "now": now, "chase_on": chase}
     with shop.writing(actor, now) as connection:
@@ -274,16 +291,8 @@ def _written(
     """Write the answer into the book and the report beside it; forget earlier packages."""
     kept = [line for line in lines if line.retained or line.action == "retain"]
     basis = "; ".join(dict.fromkeys(f"{one.reason_code}: {one.rule_id}" for one in kept))
-    report = {
-        "request_id": request.request_id,
-        "lines": [{**asdict(one), "until": one.until and one.until.isoformat()} for one in lines],
-        "unreachable": [*unreachable],
-    }
-    text = json.dumps(report, indent=2).encode() + b"\n"
+    report, text = _report(shop, request, lines, unreachable)
     letter = "\n".join(["We have deleted your data.", *(f"- {one.message}" for one in lines)])
-    folder = shop.folder / disclose.REQUESTS / request.request_id
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(folder / "report.json", text)
     step: dict[str, Any] = {"action": "erase", "actor": actor, "now": now}
     step |= {"nature": "erased, in part kept without the name", "basis": basis}
     with shop.writing(actor, now) as connection:
@@ -295,7 +304,27 @@ def _written(
     return Deleted(done, lines, report, letter)
 
 
-def _write(path: Any, text: bytes) -> None:
+def _report(
+    shop: Shop, request: Request, lines: tuple[Line, ...], unreachable: tuple[str, ...]
+) -> tuple[dict[str, Any], bytes]:
+    """Write what happens, or did, beside the request; return it, and its bytes."""
+    report = {
+        "request_id": request.request_id,
+        "lines": [{**asdict(one), "until": one.until and one.until.isoformat()} for one in lines],
+        "unreachable": [*unreachable],
+    }
+    text = json.dumps(report, indent=2).encode() + b"\n"
+    folder = _folder(shop, request)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(folder / REPORT, text)
+    return report, text
+
+
+def _folder(shop: Shop, request: Request) -> Path:
+    return shop.folder / disclose.REQUESTS / request.request_id
+
+
+def _write(path: Path, text: bytes) -> None:
     """Write a file that its owner alone can read."""
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)

@@ -247,9 +247,13 @@ def test_elsewhere_nobody_waits(lite):
 
 
 def test_a_deletion_that_was_cut_short_goes_on(lite, monkeypatch):
-    """The power fails after she was erased, before anybody wrote so: the next run does."""
+    """The power fails after she was erased, before anybody wrote so: the next run does.
+
+    It tells her both halves, too: what went, and what the shop keeps for the tax office.
+    """
     (lite.folder / "vendors.toml").write_text(VENDORS, encoding="utf-8")
     _, number = asked(lite)
+    planned = deleting.plan(lite, number, laws=LAWS, now=NOW)
 
     def fail(*args):
         raise KeyboardInterrupt
@@ -264,6 +268,9 @@ def test_a_deletion_that_was_cut_short_goes_on(lite, monkeypatch):
 
     assert done.request.status == "fulfilled"
     assert [v.name for v in done.request.vendors] == ["Parcel Co", "Till Co"]
+    assert [line.message for line in done.lines] == [line.message for line in planned.lines]
+    assert all(line.done for line in done.lines if line.action != "tell")
+    assert "books: us-ca-other.sales_records" in done.request.basis
     assert lite.ledger.unfinished() == []
     sound(lite)
 
