@@ -253,33 +253,14 @@ def say_no(shop: Shop, request_id: str, *, actor: str, now: datetime) -> Request
         customer = disclose.customer_of(shop, connection, request_id)
         if not customer:
             raise disclose.NotYet("nobody fits this request: close it with --because no_match")
-        table = shop.tables.tables["consents"]
-        said = [
-            consent.Event.from_row(r)
-            for r in rows.find(connection, table, {"customer_id": customer})
-        ]
-        for event in _noes(kind, customer, said, now):
-            rows.add(connection, table, event.row())
+        if what := SAID_NO.get(kind):
+            event = (f"{kind}-{secrets.token_hex(8)}", customer, consent.ANY, what, "withdrawn")
+            no = consent.Event(*event, None, "request", now)
+            rows.add(connection, shop.tables.tables["consents"], no.row())
+        else:
+            counter.withdraw_in(connection, shop, customer, source="request", actor=actor, now=now)
         shop.note(connection, actor, "consent", "proof", now, subject=customer)
         return disclose.write(
             shop, connection, request_id, "answered", nature="in force from now on", sent={},
             basis="", action="change", actor=actor, now=now,
         )  # fmt: skip
-
-
-def _noes(
-    kind: str, customer: str, said: list[consent.Event], now: datetime
-) -> Iterable[consent.Event]:
-    """Return the events that say no: to one purpose, or to all that was ever agreed to."""
-    if kind in SAID_NO:
-        number = f"{kind}-{secrets.token_hex(8)}"
-        yield consent.Event(
-            number, customer, consent.ANY, SAID_NO[kind], "withdrawn", None, "request", now
-        )
-        return
-    by_id = {event.consent_id: event for event in said}
-    for state in consent.states(said, at=now).values():
-        if state.status in ("stated", *consent.YES):
-            number = f"withdrawal-{secrets.token_hex(8)}"
-            last = by_id[state.consent_id]
-            yield consent.follow(last, "withdrawn", consent_id=number, source="request", now=now)

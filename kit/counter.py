@@ -115,7 +115,7 @@ def change_in(
     connection: sa.Connection,
     shop: Shop,
     customer: str,
-    changes: Mapping[str, str | None],
+    changes: Mapping[str, str | bool | None],
     *,
     version: int,
     actor: str,
@@ -152,25 +152,58 @@ def withdraw(
 ) -> int:
     """Write down that a customer says no more; return how many yeses that ended.
 
+    A yes that only the till tells of ends, too, and no later export undoes it.
+
     Raises:
         CounterError: There was none.
     """
     with shop.writing(actor, now) as connection:
-        events = _events(shop, connection, customer)
-        by_id = {event.consent_id: event for event in events}
-        ended = [
-            by_id[state.consent_id]
-            for (_, _, what), state in consent.states(events, at=now).items()
-            if what == purpose and state.yes
-        ]
+        who: dict[str, Any] = {"source": source, "actor": actor, "now": now}
+        ended = withdraw_in(connection, shop, customer, purpose=purpose, **who)
         if not ended:
             raise CounterError(f"they have not said yes to {purpose}, or took it back already")
-        for event in ended:
-            number = f"withdrawal-{secrets.token_hex(8)}"
-            no = consent.follow(event, "withdrawn", consent_id=number, source=source, now=now)
-            rows.add(connection, shop.tables.tables["consents"], no.row())
         shop.note(connection, actor, "consent", "proof", now, subject=customer)
-    return len(ended)
+    return ended
+
+
+def withdraw_in(
+    connection: sa.Connection,
+    shop: Shop,
+    customer: str,
+    *,
+    purpose: str = "",
+    source: str,
+    actor: str,
+    now: datetime,
+) -> int:
+    """Do what `withdraw` does within a transaction of `Shop.writing`; no purpose: all of them."""
+    events = _events(shop, connection, customer)
+    by_id = {event.consent_id: event for event in events}
+    made, told = list[consent.Event](), set[consent.Key]()
+    for key, state in consent.states(events, at=now).items():
+        if state.status in ("stated", *consent.YES) and purpose in ("", key[2]):
+            number = f"withdrawal-{secrets.token_hex(8)}"
+            last = by_id[state.consent_id]
+            made.append(
+                consent.follow(last, "withdrawn", consent_id=number, source=source, now=now)
+            )
+            told.add(key)
+    row = rows.get(connection, shop.tables.tables[CUSTOMERS], customer)
+    (plain,) = shop.opened(CUSTOMERS, [row])
+    flags = {flag: what for flag, what in imports.flags_of(shop).items() if plain.get(flag)}
+    off = {flag: False for flag, (_, what) in flags.items() if purpose in ("", *what)}
+    for flag in off:
+        channel, purposes = flags[flag]
+        for what in [purpose] if purpose else purposes:
+            if not {(customer, channel, what), (customer, consent.ANY, what)} & told:
+                number = f"withdrawal-{secrets.token_hex(8)}"
+                about = (number, customer, channel, what, "withdrawn", None, source)
+                made.append(consent.Event(*about, happened_at=now))
+    for no in made:
+        rows.add(connection, shop.tables.tables["consents"], no.row())
+    if off:
+        change_in(connection, shop, customer, off, version=row[rows.VERSION], actor=actor, now=now)
+    return len(made)
 
 
 def _events(shop: Shop, connection: sa.Connection, customer: str) -> list[consent.Event]:

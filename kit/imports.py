@@ -3,7 +3,8 @@
 
 What is there already is compared value by value, so that a second import of the same file changes
 nothing, and an export of next week changes what the till changed. An empty cell changes nothing:
-another export of the same till may leave it out.
+another export of the same till may leave it out. Nor does a till's yes to what a customer took back
+here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from kit import cards, files, fold, personal, rows, tidy
+from kit import cards, consent, files, fold, personal, rows, tidy
 from kit.files import Imported
 from kit.fold import LeftOut
 from kit.keys import Key, Keyring
@@ -39,6 +40,7 @@ TYPES = {  # of their columns; what is not named here was written by the till
     "note": "note",
 }
 WRITTEN = "id"
+FLAGS = {"accepts_email": "email", "accepts_sms": "sms"}  # a till's yes, and to which channel
 LONGEST_ID = 200  # characters; an id of the shop begins with the till's name and has 255
 LONGEST_TEXT = 250_000  # characters; the database refuses more than a mebibyte
 PARTS = "the shop has more lines of these sales; the file holds a part of them"
@@ -114,6 +116,8 @@ def import_file(
         left = list(folded.left_out)
         if "lines.line_id" not in flat.column_names and "lines" in tables:
             tables["lines"] = _whole_sales(shop, connection, tables["lines"], left)
+        if CUSTOMERS in tables:
+            tables[CUSTOMERS] = _keeping_noes(shop, connection, tables[CUSTOMERS], now)
         before = _noted(shop, connection, digest, report, now)
         for name, table in tables.items():
             derived = folded.derived.get(name, ())
@@ -216,6 +220,34 @@ def _emptied(table: pa.Table, where: pa.Array, columns: Sequence[str]) -> pa.Tab
         empty = pc.if_else(where, pa.scalar(None, cells.type), cells)
         table = table.set_column(table.column_names.index(name), name, empty)
     return table
+
+
+def flags_of(shop: Shop) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return the columns in which a till says yes, each with its channel and its purposes."""
+    fields = {flag: shop.inventory.fields.get(f"{CUSTOMERS}.{flag}") for flag in FLAGS}
+    there = shop.tables.tables[CUSTOMERS].c
+    return {f: (FLAGS[f], held.purposes) for f, held in fields.items() if held and f in there}
+
+
+def _keeping_noes(
+    shop: Shop, connection: sa.Connection, people: pa.Table, now: datetime
+) -> pa.Table:
+    """Leave out a till's yes where the customer took it back here: it never undoes a no."""
+    flags = {f: what for f, what in flags_of(shop).items() if f in people.column_names}
+    table = shop.tables.tables["consents"]
+    if not flags or not {"event", "happened_at"} <= {*table.c.keys()}:
+        return people
+    query = sa.select(table.c.customer_id).distinct().where(table.c.event == "withdrawn")
+    who = [*connection.scalars(query)]
+    for start in range(0, len(who), AT_ONCE):
+        found = rows.find(connection, table, {"customer_id": who[start : start + AT_ONCE]})
+        states = consent.states(map(consent.Event.from_row, found), at=now)
+        noes = {key for key, state in states.items() if state.status == "withdrawn"}
+        for flag, (channel, purposes) in flags.items():
+            said = {one for one, on, to in noes if on in (channel, consent.ANY) and to in purposes}
+            yes = pc.fill_null(people.column(flag), False)
+            people = _emptied(people, pc.and_(_in(people, "customer_id", said), yes), [flag])
+    return people
 
 
 def _whole_sales(

@@ -144,6 +144,25 @@ def test_a_no_counts_from_then_on(shop, ready):
         counter.withdraw(shop, customer, purpose=purpose, source="till", actor="owner", now=later)
 
 
+def test_a_yes_that_only_the_till_tells_of_can_be_taken_back(shop):
+    """Most yeses came with an import; the column that staff and marketing read says no, too."""
+    said = {"customer_id": "till-1", "accepts_email": True, "accepts_sms": True}
+    with shop.writing("owner", NOW) as connection:
+        rows.add(connection, shop.tables.tables["customers"], said)
+    more = {"purpose": "marketing", "source": "till", "actor": "owner"}
+
+    assert counter.withdraw(shop, "till-1", now=NOW, **more) == 2
+    plain, _ = stored(shop, "till-1")
+    assert (plain["accepts_email"], plain["accepts_sms"]) == (False, False)
+    states = counter.consents(shop, "till-1", at=NOW)
+    assert {key[1:]: state.status for key, state in states.items()} == {
+        ("email", "marketing"): "withdrawn",
+        ("sms", "marketing"): "withdrawn",
+    }
+    with pytest.raises(counter.CounterError, match="took it back already"):
+        counter.withdraw(shop, "till-1", now=NOW, **more)
+
+
 def test_an_address_of_the_form_is_stored_beside_the_customer(shop):
     """A delivery form asks for a street; the row hangs on the customer."""
     form, notice = forms.example()

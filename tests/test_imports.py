@@ -25,7 +25,7 @@ from real_shop import (
     taken,
 )
 
-from kit import audit, emit, files, imports, rows, store
+from kit import audit, counter, emit, files, imports, rows, store
 from kit.inventory import Inventory
 from kit.settings import SettingsError
 from kit.shop import INVENTORY, Shop
@@ -143,6 +143,20 @@ def test_next_weeks_export_changes_what_the_till_changed(tmp_path, shop):
     found = shop.find("212 555 0143", actor="owner", purpose="sale", now=LATER)
     assert [seen.id for seen in found] == [ids[0], "square-cus_new"]
     sound(shop)
+
+
+def test_the_tills_yes_does_not_undo_a_no(shop):
+    """Who took it back here gets no offers because an export of last week says otherwise."""
+    taken(shop, exports("square")["customers"])
+    first, second, *_ = [row for row in people(shop).values() if row["accepts_email"]]
+    more = {"purpose": "marketing", "source": "till", "actor": "owner", "now": NOW}
+    counter.withdraw(shop, first["customer_id"], **more)
+    done = taken(shop, exports("square")["customers"], now=LATER)
+
+    assert not done.changed
+    now = people(shop)
+    assert now[first["customer_id"]]["accepts_email"] is False
+    assert now[second["customer_id"]]["accepts_email"] is True
 
 
 def test_a_part_of_an_export_does_not_mix_up_the_lines(tmp_path, shop):
