@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -195,6 +195,20 @@ def test_check_says_what_is_wrong_with_the_facts(facts):
     broken = kit("check", "--facts", facts, "--json")
     assert broken.returncode == 3
     assert "us-va-privacy.toml" in {one["row"] for one in json.loads(broken.stdout)}
+
+
+def test_a_release_may_leave_for_a_month(facts):
+    """After that it would carry a law that nobody has looked at."""
+    today = datetime.now().astimezone().date()
+    for days, code in ((10, 0), (40, 3)):
+        for path in facts.glob("*.toml"):
+            text = path.read_text(encoding="utf-8")
+            due = today + timedelta(days=-days if path.stem == "pci-dss" else 99)
+            text = re.sub(r"(?m)^review_by = .*", f"review_by = {due}", text)
+            path.write_text(text, encoding="utf-8")
+        ran = kit("check", "--facts", facts, "--release")
+        assert ran.returncode == code
+        assert "pci-dss.mask: was to be read again" in ran.stdout
 
 
 def test_review_without_a_terminal_lists_what_is_due(facts):
