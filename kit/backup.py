@@ -43,7 +43,13 @@ from kit.shop import CUSTOMERS, INVENTORY, SETTINGS, Shop
 
 PUBLIC = "recovery.pub"  # as in vault.py, which loads pandas: 1 s and 90 MB for a name
 OWNER = "owner"  # who has the paper key of `kit keys recovery`
+ADD_PLACE = "no place is named; name one: kit backup place NAME ADDRESS"
 CANARIES = 20
+TWICE = (  # no list can go on after that
+    "begin a new list, on one computer only: move .backup out of the shop's folder, name new, "
+    "empty places (kit backup place), then: kit backup make. Old backups can still be restored "
+    "from where they are, by number"
+)
 CLOCKS = ("future", "clock")  # faults of a clock, which no list can help
 BEFORE = ".before-restore-"  # what a restore replaced is kept under this name, and a time
 AHEAD = timedelta(minutes=10)  # clocks differ by so much without being wrong
@@ -102,6 +108,8 @@ def add_person(folder: Path, name: str) -> str:
     """
     path = folder / SETTINGS
     before = path.read_text(encoding="utf-8")
+    if name == OWNER:  # another key under this name would shut the paper key out, unnoticed
+        raise BackupError("the owner's key comes from: kit keys recovery; name somebody else")
     if name in settings.parse(before).backup.people:
         raise BackupError(
             f"{name} has a key already, which opens the backups there are; to give them a new one, "
@@ -181,7 +189,7 @@ def make(
         signed = manifest.sign(done, shop.keyring.sign, shop.keyring.public_key())
         stored = storing.store(work, homes, done, base, along, progress)
         if all(stored.values()):
-            told = "; ".join(f"{name}: {fault}" for name, fault in stored.items())
+            told = "; ".join(f"{name}: {fault}" for name, fault in stored.items()) or ADD_PLACE
             raise NothingStored(f"no place took the backup, there is no new one: {told}")
         name = manifest.manifest_name(done)
         home.write(f"{MANIFESTS}/{name}", signed)  # from here on the backup exists
@@ -261,11 +269,10 @@ def known(
             continue  # told where that place is verified; a forged one is not taken over
     head = state.head if state.head[0] else None
     checked = manifest.check(files, public_keys=public, now=now, head=head)
-    if faults := [fault.text for fault in checked.faults if fault.kind not in CLOCKS]:
-        raise Untrue(
-            f"the list of backups does not hold: {'; '.join(faults)}. Do not delete anything; run: "
-            "kit backup verify"
-        )
+    faults = [fault for fault in checked.faults if fault.kind not in CLOCKS]
+    if told := "; ".join(fault.text for fault in faults):
+        todo = TWICE if any(fault.kind == "twice" for fault in faults) else "run: kit backup verify"
+        raise Untrue(f"the list of backups does not hold: {told}. Do not delete anything; {todo}")
     return checked.chain
 
 
@@ -396,14 +403,7 @@ def _sealed(
         except archive.WrongBase:
             why = "the copy of the last full backup was altered"
         if why is None:
-            return replace(
-                draft,
-                kind="diff",
-                base=base.seq,
-                file=file,
-                **_facts(held),
-                base_sha256=held.base_sha256,
-            ), None
+            return replace(draft, kind="diff", base=base.seq, file=file, **_facts(held)), None
         (work / file).unlink(missing_ok=True)
     sqlite = draft.page_size > 0
     file = manifest.name(
@@ -419,6 +419,7 @@ def _facts(held: archive.Sealed) -> dict[str, Any]:
         "sha256": held.sha256,
         "plain_size": held.plain_size,
         "plain_sha256": held.plain_sha256,
+        "base_sha256": held.base_sha256,
     }
 
 

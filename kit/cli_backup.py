@@ -45,7 +45,9 @@ def _source(folder: Path, said: Settings, named: str | None) -> tuple[str | None
     homes = backup.places(folder, said)
     if named is not None and named not in homes:
         return None, backup.place_at(named)
-    name = named or next(iter(said.backup.offsite), next(iter(homes)))
+    name = named or next(iter((*said.backup.offsite, *homes)), None)
+    if name is None:
+        raise typer.BadParameter(backup.ADD_PLACE, param_hint="--from")
     return name, homes[name]
 
 
@@ -213,9 +215,11 @@ def status(shop: ShopFolder = Path(), as_json: Json = False) -> None:
         say(f"Can restore: {', '.join(stand.people) or 'nobody yet'}")
         if stand.drill:
             how = "passed" if stand.drill["ok"] else "FAILED"
-            say(f"Last drill: {stand.drill['at'][:10]}, backup {stand.drill['seq']}, {how}")
+            what = f"backup {stand.drill['seq']}, with the key of {stand.drill['key']}"
+            say(f"Last drill: {stand.drill['at'][:10]}, {what}, {how}")
         if stand.leaves_on:
-            say(f"A person erased today leaves the last backup on {stand.leaves_on}.")
+            say(f"A person erased today leaves the last backup on {stand.leaves_on}, if each day "
+                "has its kit backup make and kit backup prune --yes.")  # fmt: skip
         for path, until in before.items():
             say(f"A restore replaced a database, and customers are in it: {path.name}. Take out "
                 f"what you miss; from {until} on, kit expire --yes deletes it.")  # fmt: skip

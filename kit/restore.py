@@ -372,8 +372,11 @@ def _remember(
 ) -> None:
     """Keep the list that was found, so that the next backup goes on from it."""
     have = home.manifests()
-    for one in checked.chain:
-        file = manifest.manifest_name(one)
+    files = [manifest.manifest_name(one) for one in checked.chain]
+    ours = {name[:6]: name for name in have}
+    if any(ours.get(file[:6], file) != file for file in files):
+        return  # of a list before ours, or of another computer's: mixed, neither could go on
+    for file in files:
         if file not in have:
             home.write(f"{MANIFESTS}/{file}", place.read(file, most=MOST_MANIFEST))
     state.head = max(state.head, checked.head)

@@ -7,6 +7,7 @@ What stands here is told by evidence, bytes that were read back, and not by what
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -188,7 +189,10 @@ def _red(
     elif drilled and drilled > now + backup.AHEAD:
         red.append("the last drill is dated in the future; set the clock, then: kit backup drill")
     elif drilled and now - drilled > DRILL_AFTER:
-        red.append(f"the last drill was {(now - drilled).days} days ago: kit backup drill")
+        red.append(
+            f"the last drill was {(now - drilled).days} days ago, with the key of "
+            f"{state.drill['key']}; now with another person's: kit backup drill"
+        )
     return red + [f"{one.name}: {one.fault}" for one in stand if one.fault]
 
 
@@ -207,15 +211,11 @@ def _told(home: Home) -> list[keeping.Backup]:
     for name, data in home.manifests().items():
         if match := manifest.MANIFEST_NAME.fullmatch(name):
             at = datetime.strptime(match["at"], manifest.STAMP).replace(tzinfo=UTC)
-            found.append(keeping.Backup(int(match["seq"]), at, match["kind"], _base(data)))
+            told = json.loads(data)
+            base, until = told.get("base"), told.get("keep_until")
+            promised = date.fromisoformat(until) if until else None
+            found.append(keeping.Backup(int(match["seq"]), at, match["kind"], base, promised))
     return found
-
-
-def _base(data: bytes) -> int | None:
-    import json
-
-    base = json.loads(data).get("base")
-    return int(base) if base else None
 
 
 def verify(

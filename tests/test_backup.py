@@ -287,6 +287,26 @@ def test_a_list_that_does_not_hold_stops_everything(shop):
         backup.make(shop, actor="owner", now=NOW + 2 * HOUR)
 
 
+def test_two_lists_in_one_place_name_the_way_out(shop, tmp_path):
+    """A folder that was set back while a disk was away: no later run could ever go on."""
+    make(shop)
+    before = shutil.copytree(Home(shop.folder).folder, tmp_path / "before")
+    here = files(shop, HERE)
+    make(shop, now=NOW + HOUR)
+    backed_up.put_back(shop, here, HERE)
+    shutil.rmtree(Home(shop.folder).folder)
+    before.rename(Home(shop.folder).folder)
+    away = backed_up.away(shop)
+    away.rename(tmp_path / "unplugged")
+    backup.make(shop, actor="owner", now=NOW + 2 * HOUR)
+    (tmp_path / "unplugged").rename(away)
+
+    with pytest.raises(backup.Untrue, match=r"claim number 2: .*move .backup out") as caught:
+        make(shop, now=NOW + 3 * HOUR)
+
+    assert "kit backup place" in str(caught.value)
+
+
 def test_a_long_list_is_read_as_often_as_a_short_one(shop, monkeypatch):
     """Read once for each of its backups, a list of 50 days made an hourly backup take 100 s."""
     real, reads = Home.manifests, []

@@ -224,9 +224,20 @@ def test_an_erasure_says_until_when(shop):
     assert told.endswith("Next: kit backup make, so that the places know of it too.\n")
 
 
+def test_no_place_at_all_says_how_to_name_one(shop):
+    """Whoever empties the list in shop.toml reads what is missing, not an error of the kit."""
+    path = shop / "shop.toml"
+    said = path.read_text(encoding="utf-8").partition("[backup.places]")[0]
+    path.write_text(said + "[backup.places]\n", encoding="utf-8")
+    refused = kit(shop, "backup", "restore", "--yes")
+    assert refused.returncode == 2
+    assert "kit backup place NAME ADDRESS" in re.sub(r"\s+", " ", refused.stderr)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        pytest.param(["backup", "person", "owner"], "kit keys recovery", id="owner again"),
         pytest.param(["backup", "place", "My Disk", "x"], "one word", id="name of a place"),
         pytest.param(["backup", "verify", "--from", "moon"], "there are: here", id="no such place"),
         pytest.param(["backup", "drill", "--from", "nowhere"], "not there", id="not plugged in"),

@@ -123,6 +123,22 @@ def test_what_was_there_is_kept_for_a_while(shop):
     assert (done.delete_on - LATER.date()).days == 30
 
 
+def test_a_backup_of_another_list_leaves_ours_as_it_is(shop, tmp_path):
+    """After two computers backed up into one place, a new list is begun; it has to go on."""
+    change(shop)
+    make(shop, now=NOW + HOUR)
+    old = shutil.copytree(backed_up.away(shop), tmp_path / "old")
+    shutil.rmtree(shop.folder / ".backup")
+    for where in (backed_up.HERE, AWAY):
+        backed_up.put_back(shop, {}, where)
+    assert make(shop, now=LATER).manifest.seq == 1
+
+    theirs = backup.place_at(str(old))
+    restore.restore(shop, theirs, [OWNER], actor="owner", now=LATER, number=2)
+
+    assert make(shop, now=LATER + HOUR).manifest.seq == 2
+
+
 def test_what_was_kept_has_an_end(shop):
     """Customers who were erased since are in it."""
     done = back(shop)

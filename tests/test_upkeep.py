@@ -71,7 +71,8 @@ def test_an_old_copy_is_red_however_often_it_was_read_back(shop):
     assert any("is 3 days old" in line for line in red(shop, later))
     assert not any("is 3 days old" in line for line in red(shop, NOW + 3 * DAY))
     old = NOW + timedelta(days=40)
-    assert any("last drill was 39 days ago" in line for line in red(shop, old))
+    drilled = "last drill was 39 days ago, with the key of owner; now with another person's"
+    assert any(drilled in line for line in red(shop, old))
     assert upkeep.alarm(shop.folder, shop.settings, now=old) == red(shop, old)[0]
 
 
@@ -80,6 +81,14 @@ def test_the_day_on_which_somebody_is_gone_from_all(shop):
     told = upkeep.status(shop.folder, shop.settings, now=NOW + HOUR)
 
     assert told.leaves_on > (NOW + 7 * DAY).date()
+
+
+def test_that_day_is_none_on_which_a_backup_is_promised_to_be_there(shop):
+    """What a manifest promised holds, also after shop.toml was changed to keep less."""
+    with few(shop) as thrifty:
+        told = upkeep.status(thrifty.folder, thrifty.settings, now=NOW + HOUR)
+
+    assert told.leaves_on >= (NOW + 7 * DAY).date()
 
 
 def test_every_byte_is_read(shop):
