@@ -86,9 +86,9 @@ def imported(report: Imported) -> str:
 
 def _imported(report: Imported) -> Iterator[str]:
     yield _layout(report)
-    out = len({r.row for r in report.rejects if not r.column})
-    yield f"{_count(report.rows, 'row')} in the file, {report.table.num_rows:,} taken over" + (
-        f", {_count(out, 'row')} set aside" if out else ""
+    yield (
+        f"{_count(report.rows, 'row')} in the file, {report.table.num_rows:,} taken over"
+        f"{_set_aside(report)}"
     )
     yield from _left_behind(report)
     if report.unmapped:
@@ -102,6 +102,17 @@ def _imported(report: Imported) -> Iterator[str]:
 def _layout(report: Imported) -> str:
     layout = report.layout
     return f"{layout.title} ({layout.id}), layout {layout.status}: {layout.source}, {layout.seen}"
+
+
+def _set_aside(report: Imported) -> str:
+    """Say how many rows stayed out whole."""
+    out = _out(report)
+    return f", {_count(len(out), 'row')} set aside whole: see below" if out else ""
+
+
+def _out(report: Imported) -> set[int]:
+    """Return the rows of which nothing was taken: one date that is none is enough."""
+    return {r.row for r in report.rejects} - {*report.table.column("#row").to_pylist()}
 
 
 def _left_behind(report: Imported) -> Iterator[str]:
@@ -129,7 +140,7 @@ def taken(done: Taken) -> str:
 
 def _taken(done: Taken) -> Iterator[str]:
     yield _layout(done.report)
-    yield f"{_count(done.report.rows, 'row')} in the file"
+    yield f"{_count(done.report.rows, 'row')} in the file{_set_aside(done.report)}"
     if done.before is not None:
         yield f"  This very file was imported before, on {done.before:%Y-%m-%d}."
     for verb, counts in (("new", done.added), ("changed", done.changed), ("as before", done.same)):
@@ -143,7 +154,8 @@ def _taken(done: Taken) -> Iterator[str]:
     yield from _left_behind(done.report)
     if done.rejects:
         yield f"{_count(len(done.rejects), 'cell or row', 'cells and rows')} not taken:"
-        reasons = list(_by_reason(done.rejects))
+        out = _out(done.report)  # of these nothing is in the shop, so they come first
+        reasons = sorted(_by_reason(done.rejects), key=lambda group: out.isdisjoint(group[2]))
         for column, reason, rows in reasons[:REJECTS_SHOWN]:
             what = f"{column}: {reason}" if column else reason
             yield f"  {what} ({rows_text(rows)})"

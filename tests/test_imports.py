@@ -25,7 +25,7 @@ from real_shop import (
     taken,
 )
 
-from kit import audit, counter, emit, files, imports, rows, store
+from kit import audit, counter, emit, files, imports, rows, show, store
 from kit.inventory import Inventory
 from kit.settings import SettingsError
 from kit.shop import INVENTORY, Shop
@@ -551,6 +551,22 @@ def test_a_row_with_a_date_or_an_amount_that_is_none_stays_out(tmp_path, shop):
 
     assert [(row, where) for row, where, _ in rejected(done)] == [(2, "customers.birthday")]
     assert every(shop, "customers") == CUSTOMERS - 1
+
+
+def test_rows_that_stayed_out_whole_are_told_before_cells(tmp_path, shop):
+    """Whoever reads only a few lines learns that a customer is not in the shop at all."""
+    typed = ("a@", "b", "@c", "d@@example.com", "e@example")
+
+    def change(listed):
+        for at, text in enumerate(typed):
+            listed[at] |= {"Email Address": text, "Memo": "bell\x07", "Phone Number": "12"}
+        listed[30]["Birthday"] = "1999-02-31"
+
+    told = show.taken(taken(shop, edited(tmp_path, exports("square")["customers"], change)))
+
+    assert f"{CUSTOMERS} rows in the file, 1 row set aside whole: see below" in told
+    first = told.split("not taken:\n")[1].splitlines()[0]
+    assert first == "  customers.birthday: no such day in the calendar; correct the cell (row 32)"
 
 
 def test_a_telephone_number_with_an_extension(tmp_path, shop):
