@@ -34,6 +34,7 @@ from kit.inventory import Inventory
 READERS = (sheets, unpack, delimited)  # the first that knows a file reads it
 FORMATS = ("csv", "parquet", "sqlite", "xlsx")
 ROW = sources.ROW
+LAST_FOUR = ".card_last4"
 Progress = Callable[[int, int | None], None]
 
 
@@ -163,9 +164,10 @@ def read_export(
     checks = intake.reconcile(export, converted.table, refused=converted.rejects, foots=foots)
     rejects = [Rejected(r.row, r.column, r.reason) for r in export.rejects]
     rejects += [Rejected(r.row, r.column, r.reason) for r in converted.rejects]
+    table = _without_cards(converted.table, export.types, rejects)
     return Imported(
         layout=match.layout,
-        table=converted.table,
+        table=table,
         rows=export.rows,
         rejects=tuple(sorted(rejects, key=lambda reject: reject.row)),
         dropped=match.dropped,
@@ -173,6 +175,27 @@ def read_export(
         gaps=tuple(gaps),
         checks=tuple(checks),
     )
+
+
+def _without_cards(table: pa.Table, types: Mapping[str, str], rejects: list[Rejected]) -> pa.Table:
+    """Empty the cells in which a card number was typed, or stands instead of its last four."""
+    for name, type_ in types.items():
+        if name.endswith(LAST_FOUR):
+            reason = "holds more than a card's last four digits; nothing else may be kept"
+        elif type_ == "text":
+            reason = "holds what looks like a card number; leave it to the terminal"
+        else:
+            continue  # one in 30 long numbers of an order passes as a card's
+        cells = table[name].combine_chunks()
+        look = cards.look(cells)
+        odd = (look.trust > cards.ODD) | look.code | look.track
+        odd = look.digits > 4 if name.endswith(LAST_FOUR) else odd
+        if odd.any():
+            places = table[ROW].filter(pa.array(odd)).to_pylist()
+            rejects += [Rejected(row, name, reason) for row in dict.fromkeys(places)]
+            kept = pc.if_else(pa.array(odd), pa.scalar(None, pa.string()), cells)
+            table = table.set_column(table.column_names.index(name), name, kept)
+    return table
 
 
 def _without_zone(layout: pos.Layout) -> Iterator[pos.Column]:

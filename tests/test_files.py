@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sqlite3
 from base64 import b64encode
 from contextlib import closing
@@ -104,6 +105,53 @@ def test_a_failing_control_total_is_told(exports, tmp_path):
     read = files.read_export(path, inventory=INVENTORY, time_zone=ZONE)
 
     assert [check.what for check in read.checks if not check.ok]
+
+
+def spoiled(exports, tmp_path, cells):
+    """Write Square's items anew with other texts in the first row: column → text."""
+    with exports["square_items"].open(encoding="utf-8-sig", newline="") as file:
+        header, first, *rest = csv.reader(file)
+    path = tmp_path / "spoiled.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        row = [cells.get(name, cell) for name, cell in zip(header, first, strict=True)]
+        csv.writer(file).writerows([header, row, *rest])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "field"),
+    [
+        pytest.param("Notes", "pays w/ 4242 4242 4242 4242", "lines.note", id="in a note"),
+        pytest.param("Notes", "CVV 123 for next time", "lines.note", id="a code"),
+        pytest.param("Item", "4242424242424242", "products.name", id="as an item's name"),
+        pytest.param("Modifiers Applied", "4242-4242-4242-4242", "lines.modifiers", id="modifier"),
+        pytest.param("PAN Suffix", "4242424242424242", "payments.card_last4", id="not four"),
+        pytest.param("PAN Suffix", "4242 4242", "payments.card_last4", id="first and last four"),
+    ],
+)
+def test_a_card_number_in_a_cell_is_never_taken_over(exports, tmp_path, column, text, field):
+    """The rest of the row comes in; the rows written to disk and the shop never hold the number."""
+    path = spoiled(exports, tmp_path, {column: text})
+
+    read = files.read_export(path, inventory=INVENTORY, time_zone=ZONE)
+    files.write_rows(read, tmp_path / "out")
+
+    assert [(r.row, r.column) for r in read.rejects] == [(2, field)]
+    assert read.table[field][0].as_py() is None
+    assert read.table.num_rows == read.rows
+    assert text not in "".join(str(vars(reject)) for reject in read.rejects)
+    assert not any(text in out.read_text("utf-8") for out in (tmp_path / "out").iterdir())
+
+
+def test_last_four_and_numbers_of_orders_are_taken_over(exports, tmp_path):
+    """What a till may show comes in, and an id is not mistaken for a card."""
+    cells = {"PAN Suffix": "0042", "Transaction ID": "4242424242424242", "Notes": "ref 123456"}
+    path = spoiled(exports, tmp_path, cells)
+
+    read = files.read_export(path, inventory=INVENTORY, time_zone=ZONE)
+
+    assert read.rejects == ()
+    assert read.table["payments.card_last4"][0].as_py() == "0042"
 
 
 def test_rows_that_cannot_be_read_are_written_beside_the_rest(exports, tmp_path):
