@@ -121,6 +121,10 @@ def take_in(file: Path, folder: Path, actor: str | None, *, as_json: bool, **rea
                 "same": done.same,
                 "rejects": [vars(reject) for reject in done.rejects],
                 "left_out": [vars(left) for left in done.left_out],
+                "never_loaded": dict(done.report.dropped),
+                "not_in_inventory": done.report.gaps,
+                "unmapped": done.report.unmapped,
+                "checks": [{**vars(check), "ok": check.ok} for check in done.report.checks],
                 "erased": done.erased,
                 "imported_before": done.before,
             }

@@ -80,6 +80,9 @@ def test_a_shop_is_made_and_filled(tmp_path):
     assert (again["added"], again["changed"]) == ({}, {})
     assert again["same"] == first["added"]
     assert again["imported_before"]
+    assert all(check["ok"] for check in first["checks"])
+    assert "Creation Source" in first["unmapped"]
+    assert (first["never_loaded"], first["not_in_inventory"]) == ({}, [])
     ana = known_without_sales(home / "shop")
     found = done(home, "find", ana["email"].upper(), "--shop", "shop")
     assert found.splitlines()[0] == ana["customer_id"]
