@@ -266,6 +266,16 @@ def _read(data: dict[str, object], text: str, name: str) -> tuple[list[Field], M
                 fields.append(_field(table, field, {**defaults, **entry}, purposes, text, name))
     if not fields:
         raise BadFile(f"{name}: holds no field yet; write one section [table.field] for each")
+    owners = {_plain(field.full_name): field for field in fields}
+    for one in fields:
+        for other in one.also:
+            if (first := owners.setdefault(_plain(other), one)) is not one:
+                line = _line_of(text, one.table, one.name, "also")
+                raise BadEntry(
+                    f"{_where(name, line)}, [{one.full_name}]: also {other!r} is a name of "
+                    f"[{first.full_name}] already; keep it at one of them",
+                    line=line,
+                )
     return fields, purposes
 
 
@@ -349,7 +359,11 @@ def _keep(value: object, fail: Callable[[str, str], BadEntry]) -> Keep:
             f'keep must read "NUMBER {"|".join(UNITS)} after EVENT"; '
             f"events are: {', '.join(EVENTS)}",
         )
-    keep = Keep(int(found[1]), found[2], found[3])
-    if keep.until(date(2000, 1, 1)) > date(2000 + LONGEST_YEARS, 1, 1):
+    try:
+        keep = Keep(int(found[1]), found[2], found[3])
+        too_long = keep.until(date(2000, 1, 1)) > date(2000 + LONGEST_YEARS, 1, 1)
+    except (OverflowError, ValueError):  # beyond the year 9999, or thousands of digits
+        too_long = True
+    if too_long:
         raise fail("keep", f"keep is over {LONGEST_YEARS} years; is a digit too many?")
     return keep

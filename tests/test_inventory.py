@@ -61,6 +61,9 @@ def test_a_field_overrides_its_table():
         pytest.param('["owner"]', '["thief"]', BadEntry, 15, "'thief'", id="unknown role"),
         pytest.param("3 years after last purchase", "forever", BadEntry, 13, "end", id="forever"),
         pytest.param("3 years after", "300 years after", BadEntry, 13, "digit", id="300 years"),
+        pytest.param("3 years after", "99999 years after", BadEntry, 13, "digit", id="99999 years"),
+        pytest.param("3 years after", f"{'9' * 5000} days after", BadEntry, 13, "digit",
+                     id="thousands of digits"),
         pytest.param("3 years after", "3 yrs after", BadEntry, 13, "NUMBER", id="unknown unit"),
         pytest.param("last purchase", "full moon", BadEntry, 13, "events", id="unknown event"),
         pytest.param('"contact"', '"secret"', BadEntry, 11, "class must", id="unknown class"),
@@ -89,6 +92,16 @@ def test_refuses(old, new, error, line, says):
     assert says in str(caught.value)
     assert caught.value.line == line
     assert str(caught.value).startswith(f"inventory.toml{f', line {line}' if line else ''}")
+
+
+def test_one_header_cannot_stand_for_two_fields():
+    """Else the first one wins, and a column to be sealed is taken for an open one."""
+    second = GOOD[GOOD.index("[customers.email]") :].replace("customers.email", "customers.mail")
+
+    with pytest.raises(BadEntry, match="name of .customers.email. already") as caught:
+        Inventory.parse(GOOD + second.replace("E-mail Address", "e-mail  ADDRESS"))
+
+    assert caught.value.line == 26
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):
