@@ -87,7 +87,7 @@ _CODE = (
     r"[0-9]{3,4}(?:[^0-9]|$)"
 )
 _WORD = string.ascii_letters + string.digits
-_PY_CODE = re.compile(_CODE)
+_PY_CODE = re.compile(_CODE.replace("csc|", "csc|cid|"))  # beside a card it is no customer's id
 _PY_RUN = re.compile(r"[0-9](?:[ \t\r\n.\-]{0,3}[0-9])+")
 _PY_EXPIRY = re.compile(r"(?<![0-9/\-])(?:0?[1-9]|1[0-2]) ?[/\-] ?(?:20)?[2-4][0-9](?![0-9/\-])")
 _PY_LONE_CODE = re.compile(r"[\s,;|/]*(?:~+[\s,;|/]*[0-9]{3,4}(?![0-9])|[0-9]{3,4}[\s,;|/]+~)")

@@ -120,6 +120,8 @@ def test_a_number_is_trusted_by_how_it_is_written(text, expected):
         pytest.param("4242 4242 4242 4242 12/27 123", True, False, id="beside number and expiry"),
         pytest.param("4242 4242 4242 4242, 123, 12/27", True, False, id="before the expiry"),
         pytest.param("4242 4242 4242 4242 12/27", False, False, id="no code"),
+        pytest.param("amex 3782 822463 10005 cid 1234", True, False, id="American Express's word"),
+        pytest.param("regular, cid 1234", False, False, id="a customer's id"),
         pytest.param("room 123", False, False, id="some other number"),
         pytest.param("cvv 12345", False, False, id="five digits"),
         pytest.param("%B4242424242424242^DOE/J^2712101", False, True, id="track 1"),
