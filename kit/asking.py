@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -128,6 +130,12 @@ def _usual(shop: Shop, connection: sa.Connection) -> list[str]:
     return [name for name, found in places.items() if any(map(any_in, found))]
 
 
+def paper(said: str) -> str:
+    """Return the SHA-256 of a scan, or the number of a paper as it is."""
+    path = Path(said)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if said and path.is_file() else said
+
+
 def verify(
     shop: Shop,
     request_id: str,
@@ -170,11 +178,13 @@ def verify(
         request = disclose.get(connection, request_id)
         need, less = needs(laws, request, disclose.day_of(shop, request))
         if request.agent and need.matches and not permission:
-            raise disclose.NotYet("somebody else asks; enter what the customer signed for them")
+            raise disclose.NotYet(
+                "somebody else asks; enter what the customer signed for them: --permission"
+            )
         if need.declaration and answers is not None and not (declaration or settle):
             raise disclose.NotYet(
-                f"a declaration that the customer signed is needed, too ({need.rule}); enter it, "
-                "or settle for the kinds of data"
+                f"a declaration that the customer signed is needed, too ({need.rule}); enter it "
+                "with --declaration, or settle for the kinds of data with --settle"
             )
         found = held(shop, connection, disclose.customer_of(shop, connection, request_id))
         if request.agent and power_of_attorney:

@@ -7,7 +7,6 @@ printed is for the shop: nothing of it goes to the customer, but for the answer 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Iterable
@@ -194,8 +193,8 @@ def verify(
             opened_shop,
             number,
             said,
-            declaration=_paper(declaration),
-            permission=_paper(permission),
+            declaration=asking.paper(declaration),
+            permission=asking.paper(permission),
             power_of_attorney=power_of_attorney,
             settle=settle,
             **by,
@@ -216,16 +215,22 @@ def verify(
 
 
 @app.command()
-def notice(number: Number, actor: Actor = None, shop: ShopFolder = Path()) -> None:
-    """Write down that the customer was told which points they lose by a deletion.
+def notice(
+    number: Number,
+    arrived: Annotated[bool, typer.Option("--arrived", help="That their request came.")] = False,
+    actor: Actor = None,
+    shop: ShopFolder = Path(),
+) -> None:
+    """Write down that the customer was told which points they lose, or that the request came.
 
-    Example: kit request notice req-20260302-5f3c9a11
+    Example: kit request notice req-20260302-5f3c9a11 --arrived
     """
-    from kit import deleting
+    from kit import deleting, disclose
 
+    tell = disclose.acknowledge if arrived else deleting.tell_loss
     with opened(shop, actor) as (opened_shop, who):
-        request = deleting.tell_loss(opened_shop, number, actor=who, now=now())
-    say("Noted. Where a rule wants some time between, kit request answer says how long.")
+        request = tell(opened_shop, number, actor=who, now=now())
+    say("Noted." if arrived else "Noted. If a rule wants time, kit request answer says how long.")
     _next(request)
 
 
@@ -399,12 +404,6 @@ def _asked(points: list[Any], path: Path | None) -> dict[str, str]:
     return {str(name): str(value) for name, value in said.items()}
 
 
-def _paper(said: str) -> str:
-    """Return the SHA-256 of a scan, or the number of a paper as it is."""
-    path = Path(said)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if said and path.is_file() else said
-
-
 def _changes(given: list[str] | None) -> dict[str, str | None]:
     pairs = [one.partition("=") for one in given or [""]]
     if not all(sep for _, sep, _ in pairs):
@@ -442,8 +441,9 @@ def _next(request: Request, laws: Book | None = None, rows: Iterable[str] = ()) 
 
     step = disclose.next_step(request)
     by = f", by {_day(step.by)}" if step.by else ""
-    command = f": {step.command}" if step.command else ""
-    say(f"Next: {step.what}{by}{command}")
+    say(f"Next: {step.what}{by}{step.command and f': {step.command}'}")
+    if request.deadline("confirm_receipt") and not (request.acknowledged_at or request.over):
+        say(f"When the customer was told so: kit request notice {request.request_id} --arrived")
     if laws is not None and (used := list(rows)):
         for text in (laws.banner(used, now().date()), laws.disclaimer(used)):
             if text:

@@ -126,7 +126,9 @@ def open_request(
         if customer:
             found = [row for row in found if row["customer_id"] == customer]
         if len(found) > 1:
-            raise Several(f"{len(found)} customers share this; say which by number: kit find shows")
+            raise Several(
+                f"{len(found)} customers share this; kit find shows them: say which with --customer"
+            )
         one = found[0]["customer_id"] if found else ""
         place = place or (grounds.residence(shop, connection, one) if one else grounds.UNKNOWN)
         day = received.astimezone(shop.settings.zone).date()
@@ -398,12 +400,14 @@ def next_step(request: Request) -> Step:
         return Step(
             "refuse it, or let them sign in to their account",
             by,
-            f"kit request close {number} --because insuf_verification",
+            f'kit request close {number} --basis "no proof" --because insuf_verification',
         )
     first = request.deadline("confirm_receipt")
     if not request.acknowledged_at and first:
         by = first.send_by or first.due
-    return Step("say that it arrived, and find out who asks", by, f"kit request verify {number}")
+        text = "say that it arrived, and find out who asks"
+        return Step(text, by, f"kit request verify {number}")
+    return Step("find out who asks", by, f"kit request verify {number}")
 
 
 def purge(shop: Shop, *, laws: Book, actor: str, now: datetime) -> list[str]:

@@ -178,6 +178,9 @@ def test_late_requests_are_shouted_about(shop):
     ran = kit(folder, "request", "list")
     assert ran.returncode == 3
     assert "(LATE)" in ran.stdout
+    said = done(folder, "request", "notice", number, "--arrived")
+    assert "Noted.\nNext: find out who asks" in said.replace("say that it arrived, and ", "")
+    assert "--arrived" not in said
     late = ("request", "extend", number, "--reason", "many", "--noticed", "2026-02-20")
     ran = kit(folder, *late)
     assert ran.returncode == 1

@@ -217,7 +217,7 @@ def test_somebody_else_asks_in_her_name(lite):
     with pytest.raises(identity.TooMany):
         verify(lite, number, said)
     step = disclose.next_step(request(lite, number))
-    assert step.command.endswith("--because insuf_verification")
+    assert step.command.endswith(' --basis "no proof" --because insuf_verification')
     disclose.close(lite, number, "insuf_verification", basis="us-ca-ccpa.fallback", **ME)
     found = request(lite, number)
     assert (found.status, found.reason) == ("denied", "insuf_verification")
