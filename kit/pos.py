@@ -361,7 +361,8 @@ def recognise(
     if not choice:
         alike = difflib.get_close_matches(layout or "", [y.id for y in known if y.columns], n=1)
         hint = f"; did you mean {alike[0]}" if alike else ""
-        raise UnknownLayout(f"no layout with this id has a known header{hint}", "".join(alike))
+        why = f"no layout has this id and a known header{hint}; kit tills lists them"
+        raise UnknownLayout(why, "".join(alike))
     fitting = [y for y in choice if _fits(y, names)]
     if not fitting:
         raise _unknown(choice, names, shown)

@@ -241,7 +241,8 @@ def open_one(path: Path, *, readers: Sequence[Reader]) -> Source:
     path = Path(path)
     skipped: list[Skipped] = []
     if not path.is_file():
-        raise NotATable(f"{path.name}: no such file; check the name")
+        why = "a folder; name one file in it" if path.is_dir() else "no such file; check the name"
+        raise NotATable(f"{path.name}: {why}")
     file = _File(path, "", _opener(path), readers, skipped, strict=True)
     found = [
         source

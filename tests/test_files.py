@@ -93,6 +93,19 @@ def test_times_without_a_zone_are_not_guessed(exports):
         files.read_export(exports["toast_items"], inventory=INVENTORY)
 
 
+def test_a_date_under_a_label_in_another_language_is_asked_for(exports, tmp_path):
+    """One message about the header, and not one about each row's date that is fine as it is."""
+    path = tmp_path / "items.csv"
+    text = exports["square_items"].read_text(encoding="utf-8").replace("Date", "Datum", 1)
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(pos.UnknownLayout, match='Square item details .* needs also "Date"'):
+        files.read_export(path, inventory=INVENTORY, time_zone=ZONE)
+    read = files.read_export(path, inventory=INVENTORY, time_zone=ZONE, confirmed={"Datum": "Date"})
+
+    assert read.rejects == ()
+
+
 def test_a_failing_control_total_is_told(exports, tmp_path):
     """A figure that was changed by hand shows, although every cell can be read."""
     path = tmp_path / "items.csv"

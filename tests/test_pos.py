@@ -250,7 +250,7 @@ def test_unknown_layout_names_the_nearest_and_what_it_needs():
 
 def test_a_wrong_layout_name_gets_a_hint():
     """A slip of the pen costs a second."""
-    with pytest.raises(pos.UnknownLayout, match="did you mean square.items"):
+    with pytest.raises(pos.UnknownLayout, match="did you mean square.items; kit tills lists them"):
         pos.recognise(ITEMS, layout="square.item")
 
 

@@ -261,6 +261,7 @@ def test_progress_is_told_in_bytes(tmp_path):
     ("name", "data", "error", "word"),
     [
         pytest.param("a.csv", None, sources.NotATable, "no such file", id="missing"),
+        pytest.param(".", None, sources.NotATable, "a folder; name one file", id="folder"),
         pytest.param("a.csv", b"", sources.NotATable, "empty", id="empty"),
         pytest.param("a.txt", b"secret, prose\n", sources.NotATable, "no table", id="prose"),
         pytest.param("a.pdf", b"%PDF secret", sources.NotATable, "a PDF", id="PDF"),
