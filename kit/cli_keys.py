@@ -272,7 +272,7 @@ def rehearse(shop: ShopFolder = Path()) -> None:
 
 @app.command()
 def recover(
-    copy: Annotated[Path, typer.Argument(help="The recovery copy, from outside the shop.")],
+    copy: Annotated[Path, typer.Argument(exists=True, help="The recovery copy, from outside.")],
     shop: ShopFolder = Path(),
 ) -> None:
     """Make the keyring anew from the recovery copy and the paper key.

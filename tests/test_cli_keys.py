@@ -194,7 +194,8 @@ def test_a_key_opens_however_its_file_was_saved(shop, written):
         pytest.param(["seal", "customers.csv", "--columns", "email", "--to", "age1x"], 2, "whole",
                      id="columns to a recipient"),
         pytest.param(["unseal", "customers.csv"], 1, "kit keys create", id="unseal, no keyring"),
-        pytest.param(["keys", "recover", "nope.age"], 2, "KIT_PAPER_KEY_FILE", id="no paper key"),
+        pytest.param(["keys", "recover", "passphrase"], 2, "KIT_PAPER_KEY_FILE", id="no paper key"),
+        pytest.param(["keys", "recover", "nope.age"], 2, "does not exist", id="no copy"),
     ],
 )  # fmt: skip
 def test_a_refusal_is_one_plain_line(shop, arguments, code, says):
