@@ -143,7 +143,9 @@ def test_folding_never_splits_a_character():
 
     for line in file.split(b"\r\n"):
         line.decode()
+        assert len(line) <= 75
     assert parsed(file)[0]["SUMMARY"] == "é" * 200
+    assert max(map(len, write([Entry(title="x" * 200)], now=NOW).split(b"\r\n"))) == 75
 
 
 @pytest.mark.parametrize(
