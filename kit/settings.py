@@ -66,6 +66,7 @@ SECTIONS = ("backup", "business")
 PLACES = {"here": "backups"}  # where backups go until somebody says where else
 KEPT = ("hourly", "daily", "weekly", "monthly", "within_days")
 MOST_KEPT = 1_000  # a typing error is caught; no rule for backups known to us keeps more
+PASSWORD = re.compile("://[^/]*:[^/@]+@|[?&]password=", re.IGNORECASE)  # in an address
 PUBLIC_KEY = re.compile("age1[02-9ac-hj-np-z]{58}")
 
 
@@ -188,7 +189,7 @@ def _backups(said: Mapping[str, Any], name: str) -> Backups:
         if not isinstance(texts, dict) or not all(isinstance(t, str) and t for t in texts.values()):
             raise SettingsError(f'{name}: [backup.{key}] must have lines such as NAME = "TEXT"')
     for address in places.values():
-        if re.search("://[^/]*:[^/@]+@", address):
+        if PASSWORD.search(address):
             raise SettingsError(
                 f"{name}: a password does not belong in [backup.places]; use the place's own "
                 "settings, such as an SSH key or the environment"
@@ -222,7 +223,7 @@ def _check(full: Mapping[str, object], staff: Mapping[str, str], name: str) -> N
         raise SettingsError(f"{name}: {ZONE}") from None
     if not re.fullmatch("[A-Z]{2}", str(full["region"])):
         raise SettingsError(f"{name}: region must be a country in two letters, such as US or DE")
-    if re.search("://[^/]*:[^/@]+@", str(full["database"])):
+    if PASSWORD.search(str(full["database"])):
         raise SettingsError(
             f"{name}: a password does not belong in database; use PGPASSWORD or ~/.pgpass"
         )

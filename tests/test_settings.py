@@ -60,6 +60,11 @@ def test_roles():
         pytest.param(
             'database = "postgresql://me:hunter2@host/shop"\n' + GOOD, "PGPASSWORD", id="password"
         ),
+        pytest.param(
+            'database = "postgresql://me@host/shop?sslmode=require&Password=hunter2"\n' + GOOD,
+            "PGPASSWORD",
+            id="password behind",
+        ),
         pytest.param("backup = 1\n" + GOOD, r"a section, \[backup\]", id="section"),
         pytest.param(GOOD + "[backup]\nplace = 1\n", "did you mean 'places'", id="backup key"),
         pytest.param(GOOD + "[backup.places]\nhere = 1\n", 'NAME = "TEXT"', id="place"),
