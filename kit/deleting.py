@@ -137,11 +137,10 @@ def _line(step: erasure.Step, laws: Book, day: date) -> Line:
 
 def _elsewhere(told: list[str], laws: Book, day: date, until: date | None) -> Iterator[Line]:
     """Yield what happens outside the database."""
-    when = f"on {until:%Y-%m-%d}" if until else "when they run out"
-    text = (
-        f"Sealed backups still hold your data; the last of them is deleted {when}. No restore "
-        "brings you back."
-    )
+    text = "If a sealed backup still holds your data, it is deleted when its time is over. "
+    if until:
+        text = f"Sealed backups still hold your data; the last is deleted on {until:%Y-%m-%d}. "
+    text += "No restore brings you back."
     rule = _rule(laws, "backup", day)
     yield Line("backups", "", "retain", "backup", rule, until, 0, 0, text, True)
     for name in told:

@@ -390,7 +390,8 @@ def next_step(request: Request) -> Step:
         if request.over:
             return Step(told, vendor.chase_on, f'kit request confirm {number} "{vendor.name}" FILE')
     if request.status == "fulfilled" and request.sent and not request.handed_over_at:
-        return Step("hand it over, passphrase apart", None, f"kit request close {number}")
+        told = "hand it over, passphrase apart" if "sealed" in request.sent else "send the letter"
+        return Step(told, None, f"kit request close {number}")
     if request.over:
         return Step("nothing more", None)
     if kind in UNCHECKED or request.outcome == "verified":
