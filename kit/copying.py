@@ -16,7 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KIT = Path(__file__).parent
-PACKAGE_NAMES = {"email_validator": "email-validator"}  # where the two names differ
+PACKAGE_NAMES = {  # where the two names differ
+    "backports": "backports.zstd",
+    "email_validator": "email-validator",
+    "jupyter_client": "jupyter-client",
+}
 
 
 class CopyingError(Exception):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from kit import copying
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("name", copying.tools())
@@ -20,6 +24,16 @@ def test_a_copied_tool_runs_without_the_kit(name, tmp_path):
         f"import sys, {name}; assert not [m for m in sys.modules if m.partition('.')[0] == 'kit']"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "my app", check=True)
+
+
+def test_what_to_install_is_what_the_kit_itself_was_tested_with():
+    """A name that is not in the lock may be anybody's package, and a developer would install it."""
+    lock = (ROOT / "requirements-test.txt").read_text(encoding="utf-8")
+    locked = set(re.findall(r"^([\w-]+)==", lock, re.M))
+    told = {package for tool in copying.tools().values() for package in tool.packages}
+
+    assert len(told) > 15
+    assert {package.replace(".", "-") for package in told} <= locked
 
 
 def test_data_travels_with_the_tool(tmp_path):
