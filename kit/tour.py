@@ -181,7 +181,7 @@ def _store(folder: Path, exports: list[Path], say: Say, progress: Progress) -> s
 
 def _back_up(folder: Path, words: str, say: Say, progress: Progress) -> None:
     """Back up to two places, erase somebody, lose the database, and get it back without them."""
-    from kit import backup, drill, removals, restore
+    from kit import backup, drill, recovery, removals, restore, vault
     from kit.shop import Shop
 
     say("7. BACK UP. Two places, two people who can open it, and proof that it works.")
@@ -189,8 +189,10 @@ def _back_up(folder: Path, words: str, say: Say, progress: Progress) -> None:
     home, usb = folder / "myshop", folder / "usb-disk"
     usb.mkdir(exist_ok=True)
     backup.add_place(home, "usb", str(usb.resolve()), offsite=True)
-    keys = [backup.add_person(home, name) for name in ("owner", "escrow")]
+    paper, public = recovery.new_paper_key()
+    keys = [paper, backup.add_person(home, "escrow")]
     with Shop.open(home, words) as place:
+        vault.write_copy(home, place.keyring, recipient=public)
         with progress("backing up"):
             first = backup.make(place, actor="owner", now=moment).manifest
         where = " and ".join(place.settings.backup.places)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pyrage import x25519
 
-from kit import archive, imports, lesson, pack, removals
+from kit import archive, imports, lesson, pack, recovery, removals, vault
 from kit import store as database
 from kit.lesson import Exercise, quiz, tried
 from kit.rescue import Preview
@@ -48,6 +48,21 @@ def flower_shop(folder: Path, secret: str, *, now: datetime) -> Shop:
     for name in ("customers", "items"):
         imports.import_file(shop, lesson.path(f"tills/square_{name}.csv"), actor="mara", now=now)
     return shop
+
+
+def fresh_shop(before: Shop, secret: str, *, now: datetime) -> tuple[Path, Path, str]:
+    """Make the shop anew, and an empty stick beside it; return both folders, and Mara's paper key.
+
+    The key is made and read back as in lesson 3b.
+    """
+    before.close()
+    work = fresh_folder()
+    paper, public = recovery.new_paper_key()
+    with flower_shop(work / "shop", secret, now=now) as shop:
+        vault.write_copy(shop.folder, shop.keyring, recipient=public)
+        vault.rehearse(shop.folder, shop.keyring, paper)
+    (work / "stick").mkdir()
+    return work / "shop", work / "stick", paper
 
 
 @contextmanager
@@ -106,6 +121,29 @@ def scramble(*paths: Path) -> None:
     """Do to files what ransomware does: make them unreadable, and leave their names."""
     for path in paths:
         path.write_bytes(os.urandom(path.stat().st_size))
+
+
+@contextmanager
+def zeroed(*paths: Path) -> Iterator[None]:
+    """Overwrite files with zeros, then put back what was in them."""
+    sizes = {path: path.stat().st_size for path in paths}
+    with without(*paths):
+        for path, size in sizes.items():
+            path.write_bytes(bytes(size))
+        yield
+
+
+@contextmanager
+def without(*paths: Path) -> Iterator[None]:
+    """Take files away, then put them back."""
+    held = {path: path.read_bytes() for path in paths}
+    for path in paths:
+        path.unlink()
+    try:
+        yield
+    finally:
+        for path, data in held.items():
+            path.write_bytes(data)
 
 
 def forget(kept: Path | None) -> None:

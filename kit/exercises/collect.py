@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 
@@ -42,6 +43,20 @@ def shop_form() -> tuple[forms.Form, forms.Notice]:
         for words in (notice.controller, notice.text)
     )
     return form, replace(notice, controller=controller, text=text)
+
+
+def as_printed(form: forms.Form) -> str:
+    """Return a form as it lies on the counter: its title, its lines, its boxes."""
+    lines = [f"{field.label} ____" for field in form.fields.values()]
+    boxes = [f"[{'x' if box.ticked else ' '}] {box.label}" for box in form.boxes.values()]
+    return "\n".join([form.title, *lines, *boxes])
+
+
+def tara_joins() -> tuple[dict[str, str], dict[str, Any]]:
+    """Return what Tara fills in, and what the till hands over with it."""
+    answers = {"customers.first_name": "Tara", "customers.birthday": "1984-02-29"}
+    answers |= {"customers.email": "tara@example.com", "join": "yes", "offers_by_email": "yes"}
+    return answers, {"reader": reader(), "customer_id": "cus_0000000000", "record_id": "rec_1"}
 
 
 def warrens_form() -> tuple[forms.Form, forms.Notice]:

@@ -68,6 +68,13 @@ AS_TABLE = {  # a notebook draws a list of pairs askew
     "</dd>": "</td></tr>",
 }
 CARD_NUMBER = re.compile(r"\d{4}[ -]\d{4,6}[ -]\d{4,5}")
+AES = {"encrypted": True, "algorithm": "AES-256-GCM", "bits": 256}
+LOCKS: dict[str, dict[str, Any]] = {  # how the stolen list was locked
+    "open": {},
+    "key stolen": {**AES, "key_exposed": True},
+    "key unknown": {**AES, "key_exposed": None},
+    "key safe": {**AES, "key_exposed": False},
+}
 EVERYBODY = frozenset({"name", "phone", "email", "postal_address", "birth_date", "purchases"})
 
 
