@@ -157,8 +157,7 @@ def list_(shop: ShopFolder = Path(), as_json: Json = False) -> None:
     from kit import backup, show, upkeep
 
     with _closed_shop(shop, None) as (place, _):
-        public = backup.signers(place.keyring)
-        found = upkeep.listed(shop, place.settings, public)
+        found = upkeep.listed(shop, place.settings, backup.signers(place.keyring))
         zone = place.settings.zone
     if as_json:
         return answer(
@@ -251,6 +250,8 @@ def verify(
         say(f"{one.name}: {len(one.right)} backups, every byte of them right")
         for fault in one.faults:
             say(f"  WRONG: {fault}")
+        if one.checked and one.faults:
+            say("  Copy a right file there: of a backup from elsewhere, a manifest from .backup.")
     if any(one.faults for one in found):
         raise typer.Exit(FOUND)
 

@@ -212,7 +212,8 @@ def rebuild(
         NotProven: What lies there does not fit together.
     """
     if folder.exists() and any(folder.iterdir()):
-        raise NotAShop(f"{folder.name} is not empty; choose a new folder")
+        again = "; if an earlier try made it, leave out --new" * (folder / KEYRING).exists()
+        raise NotAShop(f"{folder.name} is not empty; choose a new folder{again}")
     names = place.names()
     keys = place.read(beside.newest(names, "keys"), most=beside.MOST_BYTES)
     generation, rows = recovery.read(keys, paper)

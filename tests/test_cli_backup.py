@@ -183,6 +183,7 @@ def test_something_wrong_is_exit_code_three(shop):
 
     assert verified.returncode == drilled.returncode == 3
     assert "WRONG: the file of backup 1 is altered" in verified.stdout
+    assert verified.stdout.count("Copy a right file there: ") == 1
     assert "FAILED: backup 1 could not be restored" in drilled.stdout
     kept = kit(shop, "backup", "restore", "--yes", **owner)
     assert (kept.returncode, kept.stdout) == (1, "")

@@ -495,7 +495,7 @@ def test_a_new_folder_is_made_whole_or_not_at_all(shop, tmp_path, how, kind):
 
 def test_a_folder_in_use_is_not_overwritten(shop):
     """A new shop goes into a new folder."""
-    with pytest.raises(NotAShop, match="not empty"):
+    with pytest.raises(NotAShop, match="not empty.* leave out --new"):
         restore.rebuild(
             shop.folder, backed_up.place(shop), OWNER, lambda: WORDS, compare=print, now=LATER
         )
