@@ -217,26 +217,33 @@ def correct(
     Args:
         shop: An open shop.
         request_id: Of a request to correct; verified.
-        changes: Column of table ``customers`` to its new value; None empties it. One by which
-            customers are checked must have been disputed from the start.
+        changes: Column of table ``customers``, or of their address, to its new value; None empties
+            it. One by which customers are checked must have been disputed from the start.
         actor: Who answers.
         now: The time, with its zone.
     """
     disclose.allow(shop, actor, now)
+    if not changes:
+        raise disclose.NotYet("say what to correct: --set phone=212-555-0142")
     with shop.writing(actor, now) as connection:  # the data and the book, or neither
         request = disclose.get(connection, request_id)
         ready(request, ("correct",))
         if asked := sorted({*changes} & {*identity.POINTS} - {*request.found_by}):
             raise disclose.NotYet(
                 f"{asked[0]} may have been used to check who asks, so it is not corrected on that; "
-                "open a request that says it is wrong"
+                f"open a request that says it is wrong: --about {asked[0]}"
             )
         customer = disclose.customer_of(shop, connection, request_id)
         if not customer:
             raise disclose.NotYet("nobody fits this request: close it with --because no_match")
-        version = rows.get(connection, shop.tables.tables[CUSTOMERS], customer)[rows.VERSION]
         who: dict[str, Any] = {"actor": actor, "now": now}
-        counter.change_in(connection, shop, customer, changes, version=version, **who)
+        columns = shop.tables.tables[CUSTOMERS].c, shop.tables.tables[counter.ADDRESSES].c
+        moved = {n: v for n, v in changes.items() if n in columns[1] and n not in columns[0]}
+        if moved:
+            counter.move_in(connection, shop, customer, moved, **who)
+        if rest := {n: v for n, v in changes.items() if n not in moved}:
+            version = rows.get(connection, shop.tables.tables[CUSTOMERS], customer)[rows.VERSION]
+            counter.change_in(connection, shop, customer, rest, version=version, **who)
         return disclose.write(
             shop, connection, request_id, "answered", sent={}, basis="",
             nature=f"corrected: {', '.join(sorted(changes))}", action="change", **who,

@@ -7,9 +7,12 @@ is stored in the same transaction as the customer.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +21,11 @@ import sqlalchemy as sa
 from kit import collect, consent, imports, rows, tidy
 from kit.forms import Ready
 from kit.shop import CUSTOMERS, Shop
+
+ADDRESSES = "addresses"
+
+
+DAYS = re.compile("P([0-9]+)D")  # how a receipt writes for how long a yes counts
 
 
 class CounterError(Exception):
@@ -122,29 +130,69 @@ def change_in(
     now: datetime,
 ) -> None:
     """Do what `change` does within a transaction of `Shop.writing` that is yours to finish."""
-    table = shop.tables.tables[CUSTOMERS]
+    _change(connection, shop, CUSTOMERS, customer, changes, version, now)
+    shop.note(connection, actor, "change", "proof", now, subject=customer)
+
+
+def move_in(
+    connection: sa.Connection,
+    shop: Shop,
+    customer: str,
+    changes: Mapping[str, str | bool | None],
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Change some fields of a customer's address, in a transaction that is yours to finish.
+
+    Raises:
+        CounterError: They have none, or several; or as for `change`.
+    """
+    found = rows.find(connection, shop.tables.tables[ADDRESSES], {"customer_id": customer})
+    if len(found) != 1:
+        held = "2 addresses or more" if found else "no address"
+        raise CounterError(f"the shop has {held} of theirs; correct it in the till, then import it")
+    (row,) = found
+    _change(connection, shop, ADDRESSES, row["address_id"], changes, row.get(rows.VERSION), now)
+    shop.note(connection, actor, "change", "proof", now, subject=customer)
+
+
+def _change(
+    connection: sa.Connection,
+    shop: Shop,
+    name: str,
+    key: str,
+    changes: Mapping[str, str | bool | None],
+    version: int | None,
+    now: datetime,
+) -> None:
+    """Tidy what was typed by the rules of an import, seal it, and write it."""
+    table = shop.tables.tables[name]
     tidied: dict[str, Any] = {}
     today = now.astimezone(shop.settings.zone).date()
-    for name, value in changes.items():
-        if name not in table.c or f"{CUSTOMERS}.{name}" not in shop.protect:
-            raise CounterError(f"{name}: no such field of a customer; is it in the inventory?")
-        kind = imports.TYPES.get(name)
+    for column, value in changes.items():
+        if column not in table.c or f"{name}.{column}" not in shop.protect:
+            raise CounterError(f"{column}: no such field of a customer; is it in the inventory?")
+        kind = imports.TYPES.get(column)
         cell = reader(shop).read(value, tidy.Rule(kind), today=today) if kind else None
         if cell and cell.refused:
-            raise CounterError(f"{name}: {cell.refused}")
-        tidied[name] = cell.value if cell else value
-    sealed = shop.seal(CUSTOMERS, {name: [value] for name, value in tidied.items()}, [customer])
-    single = {name: cells[0] for name, cells in sealed.items()}
-    rows.change(connection, table, customer, single, version=version)
-    shop.note(connection, actor, "change", "proof", now, subject=customer)
+            raise CounterError(f"{column}: {cell.refused}")
+        tidied[column] = cell.value if cell else value
+    sealed = shop.seal(name, {column: [value] for column, value in tidied.items()}, [key])
+    single = {column: cells[0] for column, cells in sealed.items()}
+    rows.change(connection, table, key, single, version=version)
 
 
 def consents(
     shop: Shop, customer: str, *, at: datetime
 ) -> dict[tuple[str, str, str], consent.State]:
-    """Return what a customer's consents were at a moment, by customer, channel and purpose."""
+    """Return what a customer's consents were at a moment, by customer, channel and purpose.
+
+    A yes runs out when the receipt of it says so.
+    """
     with shop.reading() as connection:
-        return consent.states(_events(shop, connection, customer), at=at)
+        events = _events(shop, connection, customer)
+    return consent.states(events, at=at, lasts_days=_lasts_days(shop, events, at))
 
 
 def withdraw(
@@ -204,6 +252,20 @@ def withdraw_in(
     if off:
         change_in(connection, shop, customer, off, version=row[rows.VERSION], actor=actor, now=now)
     return len(made)
+
+
+def _lasts_days(shop: Shop, events: Iterable[consent.Event], at: datetime) -> dict[str, int]:
+    """Return by purpose for how long a yes counts, as the newest receipt before a moment says."""
+    lasts: dict[str, int] = {}
+    given = [event for event in events if event.event == "given" and event.happened_at <= at]
+    for event in sorted(given, key=lambda one: one.happened_at):
+        path = shop.folder / "records" / f"{event.consent_id.rpartition('.')[0]}.json"
+        with suppress(OSError, ValueError):  # no receipt: nothing was promised, or it is lost
+            receipt = json.loads(path.read_bytes())
+            if collect.digest(receipt) == event.receipt_sha256:
+                said = DAYS.fullmatch(receipt["validity_duration"][event.consent_id])
+                lasts[event.purpose] = int(said[1]) if said else 0
+    return lasts
 
 
 def _events(shop: Shop, connection: sa.Connection, customer: str) -> list[consent.Event]:

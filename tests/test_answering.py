@@ -33,6 +33,7 @@ from kit import (
     asking,
     audit,
     consent,
+    counter,
     disclose,
     erasure,
     gathering,
@@ -260,6 +261,32 @@ def test_a_correction_is_made_and_noted(lite):
     (row,) = [r for r in content(lite)["customers"] if r["customer_id"] == ana["customer_id"]]
     assert row["phone"] == "+12125550143"
     assert (done.status, done.nature) == ("fulfilled", "corrected: phone")
+
+
+def test_who_moved_has_a_new_address(lite):
+    """By the same rules, with what it said before; where there are two, nobody guesses."""
+    ana = buyer(lite)
+    (home,) = [r for r in content(lite)["addresses"] if r["customer_id"] == ana["customer_id"]]
+    said = {"street": " 2  Elm Street", "postcode": "10001", "first_name": "Anna"}
+    number = verified(lite, ana["email"], "correct", disputed=["postcode"])
+    done = answering.correct(lite, number, said, **ME)
+    seen = held(lite, ana["customer_id"])
+    assert (seen["addresses"][0]["street"], seen["customers"][0]["first_name"]) == (
+        "2 Elm Street", "Anna",
+    )  # fmt: skip
+    assert home["street"] in [row["before"] for row in seen["history"]]
+    assert done.nature == "corrected: first_name, postcode, street"
+    put(lite, "addresses", {"address_id": "second", "customer_id": ana["customer_id"]})
+    other = verified(lite, ana["email"], "correct")
+    before = content(lite)
+    with pytest.raises(counter.CounterError, match="2 addresses"):
+        answering.correct(lite, other, {"street": "3 Elm Street", "last_name": "Lee"}, **ME)
+    with pytest.raises(disclose.NotYet, match="say what to correct"):
+        answering.correct(lite, other, {}, **ME)
+    with pytest.raises(disclose.NotYet, match="--about postcode"):
+        answering.correct(lite, other, {"postcode": "10002"}, **ME)
+
+    assert content(lite) == before
 
 
 def test_the_data_and_the_book_are_corrected_together_or_not_at_all(lite, monkeypatch):
