@@ -62,6 +62,7 @@ class PlaceState:
     made: str = ""  # when that one was made
     seen: str = ""  # when that was
     fault: str = ""  # what went wrong the last time
+    wrong: str = ""  # with its list, when all of it was last read: the newest is not restored then
 
 
 @dataclass

@@ -116,7 +116,7 @@ def status(folder: Path, said: Settings, *, now: datetime) -> Status:
             state.place(name).seq,
             moment(state.place(name).made),
             moment(state.place(name).seen),
-            state.place(name).fault,
+            "; ".join(filter(None, (state.place(name).wrong, state.place(name).fault))),
         )
         for name, place in homes.items()
     )
@@ -246,9 +246,12 @@ def verify(
                 continue
             found.append(done := _verified(shop, place, name, state, work, now, progress))
             one = state.place(name)
-            one.fault = "; ".join(done.faults)
             if done.checked is None:
+                one.fault = "; ".join(done.faults)
                 continue
+            unlisted = [f.text for f in done.checked.faults if f.kind not in opening.HARMLESS]
+            one.wrong = "; ".join(unlisted)  # stays until it is read again: no backup heals it
+            one.fault = "; ".join(fault for fault in done.faults if fault not in unlisted)
             one.has = sorted(done.right)
             if done.right:
                 newest = next(m for m in done.checked.chain if m.seq == max(done.right))

@@ -134,6 +134,21 @@ def test_nothing_builds_on_a_full_one_that_was_found_altered(shop):
     assert came.manifest.seq == 3
 
 
+def test_a_list_that_does_not_hold_stays_red_until_it_does(shop):
+    """The newest would not be restored from there, however many backups come after it."""
+    kept = files(shop)
+    name = next(n for n in sorted(kept) if n.endswith(".manifest.json"))
+    backed_up.put_back(shop, {**kept, name: b"x"})
+    upkeep.verify(shop, now=NOW + 2 * HOUR)
+
+    make(shop, now=NOW + 3 * HOUR)
+
+    assert "away: manifest 1 is cut short, or is something else" in red(shop)
+    (backed_up.away(shop) / name).write_bytes(kept[name])
+    upkeep.verify(shop, now=NOW + 4 * HOUR)
+    assert not any("away: " in line for line in red(shop))
+
+
 def test_a_full_one_that_is_gone_everywhere_is_made_anew(shop):
     """Else every run at night ends with an error, until somebody looks."""
     for where in (HERE, AWAY):
