@@ -276,7 +276,7 @@ def _check_call(
     if source not in {*form.online, *form.offline}:
         sources = ", ".join([*form.online, *form.offline])
         raise BadCall(f"the form is not used there; its sources are: {sources}")
-    if source in form.offline and not (proof and proof.get("asked_by")):
+    if source in form.offline and not (proof and proof.get("asked_by", "").strip()):
         raise BadCall("away from the website a consent needs a proof: who asked; hand it over")
 
 

@@ -276,6 +276,7 @@ def test_at_the_till():
         pytest.param({"source": "fair"}, "its sources are: website, till, paper card", id="source"),
         pytest.param({"source": "till"}, "needs a proof: who asked", id="no proof"),
         pytest.param({"source": "till", "proof": {"asked_by": ""}}, "needs a proof", id="nobody"),
+        pytest.param({"source": "till", "proof": {"asked_by": "  "}}, "needs a proof", id="blank"),
         pytest.param({"customer_id": ""}, "needs a customer's number", id="no customer"),
         pytest.param({"record_id": ""}, "needs a customer's number", id="no record"),
         pytest.param({"now": datetime(2026, 11, 24)}, "no time zone", id="no zone"),  # noqa: DTZ001

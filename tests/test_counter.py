@@ -144,6 +144,22 @@ def test_a_no_counts_from_then_on(shop, ready):
         counter.withdraw(shop, customer, purpose=purpose, source="till", actor="owner", now=later)
 
 
+def test_a_yes_runs_out_when_its_receipt_says_so(shop, ready):
+    """Two years were promised for offers; a receipt that was altered promises nothing."""
+    customer, taken = sign_up(shop, ready)
+    (number,) = [n for n, days in taken.receipt["validity_duration"].items() if days == "P730D"]
+
+    def offers(days):
+        states = counter.consents(shop, customer, at=NOW + timedelta(days=days))
+        return {key[2]: state.status for key, state in states.items()}
+
+    assert offers(729) == {"loyalty": "given", "marketing": "given"}
+    assert offers(730) == {"loyalty": "given", "marketing": "expired"}
+    path = shop.folder / "records" / f"{number.rpartition('.')[0]}.json"
+    path.write_bytes(path.read_bytes().replace(b"P730D", b"P1D"))
+    assert offers(2)["marketing"] == "given"
+
+
 def test_a_yes_that_only_the_till_tells_of_can_be_taken_back(shop):
     """Most yeses came with an import; the column that staff and marketing read says no, too."""
     said = {"customer_id": "till-1", "accepts_email": True, "accepts_sms": True}
