@@ -64,7 +64,7 @@ class Opened:
     request: Request
     found: bool  # never said to whoever asks
     coverage: Coverage | None
-    often: str = ""  # what the rule says if the customer asks more often than is free
+    often: str = ""  # what the rule says of asking that often; and how many checks have failed
 
 
 @dataclass(frozen=True)
@@ -166,6 +166,9 @@ def open_request(
         shop.note(connection, actor, "add", "proof", now, subject=one or None, filter=number)
         request = get(connection, number)
     often = free.plain if earlier >= free.value["answers"] else ""
+    failed = sum(one.attempts for one in others if subject and one.subject == subject)
+    if failed:  # a new request gives new attempts, to a thief as well
+        often += f"{often and ' '}{failed} checks of who asks have failed before; look twice"
     return Opened(request, bool(one), coverage, often)
 
 

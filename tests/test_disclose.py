@@ -221,6 +221,9 @@ def test_somebody_else_asks_in_her_name(lite):
     disclose.close(lite, number, "insuf_verification", basis="us-ca-ccpa.fallback", **ME)
     found = request(lite, number)
     assert (found.status, found.reason) == ("denied", "insuf_verification")
+    again = disclose.open_request(lite, buyer(lite)["email"], "know", **ASKED, **ME)
+    assert again.often == f"{found.attempts} checks of who asks have failed before; look twice"
+    assert disclose.open_request(lite, "nobody@example.com", "know", **ASKED, **ME).often == ""
 
 
 def test_a_stranger_is_asked_as_a_customer_would_be(lite):
