@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
@@ -49,6 +50,9 @@ STATES = dict(
         "RI Rhode Island|SC South Carolina|SD South Dakota|TN Tennessee|TX Texas|UT Utah|"
         "VT Vermont|VA Virginia|WA Washington|WV West Virginia|WI Wisconsin|WY Wyoming"
     ).split("|")
+)
+NO_COUNTRY = frozenset(  # letters of a state that are no country's, too, as CA is Canada's
+    "AK CT DC FL HI IA KS MI ND NH NJ NM NV NY OH OK OR RI TX UT VT WA WI WV WY".split()
 )
 YES_NO = {  # fact → how it reads when true, and when not
     "any_sale": ("personal data are sold", "no personal data are sold"),
@@ -283,6 +287,11 @@ def check_business(business: Mapping[str, Any]) -> None:
             raise BindingError(
                 f"[business] consumers names {place}, residents_of does not; add it there"
             )
+    for home in _places(business.get("state")):
+        code = home.removeprefix("US-")
+        for key in ("residents_of", "consumers"):
+            if home != code and code in business.get(key, ()) and home not in business.get(key, ()):
+                raise BindingError(f"[business] {key}: {code} is a country; write {home}")
     if business.get("any_sale") is False and business.get("sells_sensitive"):
         raise BindingError("[business] sells_sensitive is true and any_sale false; mend one")
 
@@ -324,4 +333,4 @@ def _is_place(place: Any) -> bool:
         return False
     if place.startswith("US-"):
         return place[3:] in STATES
-    return len(place) == 2 and place.isalpha() and place.isupper()
+    return re.fullmatch("[A-Z]{2}", place) is not None and place not in NO_COUNTRY

@@ -251,7 +251,7 @@ def _known(what: Incident, laws: Book) -> None:
     for odd in sorted(what.elements - {*names}):
         raise incident.BadIncident(f"no element called {odd[:40]!r}; known are {', '.join(names)}")
     for odd in sorted(what.places - PLACES - TERRITORIES):
-        if not COUNTRY.fullmatch(odd):
+        if not COUNTRY.fullmatch(odd) or odd in binding.NO_COUNTRY:
             raise incident.BadIncident(
                 f"persons: no place called {odd[:40]!r}; write US-CA for a state of the US, DE for "
                 "another country, or unknown"

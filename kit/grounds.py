@@ -40,7 +40,8 @@ def place_of(address: Mapping[str, Any], home: str) -> str:
     if country in ("US", "USA", "UNITED STATES"):
         code = STATE_CODES.get(region, region)
         return f"US-{code}" if code in binding.STATES else UNKNOWN
-    return country if len(country) == 2 else UNKNOWN
+    real = len(country) == 2 and country.isascii() and country.isalpha()
+    return country if real and country not in binding.NO_COUNTRY else UNKNOWN
 
 
 def said(place: str) -> str:
@@ -83,7 +84,9 @@ def ground(
     coverage = None
     if theirs:
         said = shop.settings.business
+        home = said.get("state", ())
         there = {*said.get("residents_of", ()), *said.get("consumers", ()), place}
+        there |= {home} if isinstance(home, str) else {*home}
         business = {**said, "residents_of": sorted(there)}
         coverage = laws.covered(theirs[0].law.key, business, day)
         if coverage.answer == "no":

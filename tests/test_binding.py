@@ -208,6 +208,13 @@ def test_the_reason_names_what_decided_and_nothing_else():
     assert named("US-NH") == "New Hampshire"
 
 
+def test_a_shop_may_have_customers_in_a_country_with_the_letters_of_its_state():
+    """A shop in California sells to Canada, one in Nevada to Germany."""
+    check_business({"state": "US-CA", "residents_of": ["CA", "US-CA"]})
+    check_business({"state": "US-NV", "consumers": {"DE": 3}})
+    check_business({"state": "DE", "residents_of": ["DE"]})
+
+
 @pytest.mark.parametrize(
     ("business", "says"),
     [
@@ -223,6 +230,12 @@ def test_the_reason_names_what_decided_and_nothing_else():
         pytest.param({"consumers": 7341}, "by place", id="people of nowhere"),
         pytest.param({"consumers": {"California": 7341}}, "by place", id="a state in words"),
         pytest.param({"residents_of": ["US-ZZ"]}, "US-CA", id="no such state"),
+        pytest.param({"residents_of": ["TX"]}, "US-CA", id="a state that is no country"),
+        pytest.param({"consumers": {"NY": 7341}}, "US-CA", id="people of no country"),
+        pytest.param({"state": "US-CA", "residents_of": ["CA", "US-NV"]}, "residents_of: CA is a "
+                     "country; write US-CA", id="Canada for California"),
+        pytest.param({"state": ["US-NV", "US-DE"], "consumers": {"DE": 7341}}, "write US-DE",
+                     id="Germany for Delaware"),
         pytest.param({"residents_of": "US-CA"}, "a list", id="text for a list"),
         pytest.param({"state": "california"}, "US-CA", id="a state in words again"),
         pytest.param({"payment_only": {"US-VA": {"2026": 1}}}, "a number", id="parts by year"),

@@ -10,7 +10,7 @@ import pytest
 from asked_shop import LAWS, ME, buyer, change, put
 from real_shop import LATER, NOW, ZONE, content, filled, sound
 
-from kit import audit, exposed, incident, removals
+from kit import audit, exposed, grounds, incident, removals
 from kit.breach_letters import LetterError, Story
 from kit.incident import BadIncident, DataSet, Incident
 
@@ -214,6 +214,7 @@ def held(elements, persons):
     [
         pytest.param(["name", "card_number"], {"US-FL": 3}, "'card_number'; known are", id="data"),
         pytest.param(["name", "ssn"], {"US-XX": 3}, "'US-XX'; write US-CA", id="no such state"),
+        pytest.param(["name", "ssn"], {"TX": 3}, "'TX'; write US-CA", id="no country"),
         pytest.param(["name", "ssn"], {"us-fl": 3}, "'us-fl'; write US-CA", id="small letters"),
         pytest.param(["name", "ssn"], {"New York": 3}, "'New York'; write US-CA", id="in words"),
     ],
@@ -231,6 +232,33 @@ def test_a_country_that_may_be_a_state_is_asked_about():
     assert "if California is meant, write US-CA" in canada.task
     assert "write" not in held(["name", "ssn"], {"NZ": 3})[-1].task
     assert held(["name", "ssn"], {"US-PR": 3})[-1].verdict == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("country", "region", "place"),
+    [
+        ("US", "New York", "US-NY"),
+        ("us", "ny", "US-NY"),
+        ("US", "Ontario", "unknown"),
+        (None, "CA", "US-CA"),
+        ("CA", "ON", "CA"),
+        ("TX", "", "unknown"),
+        ("1\u00e9", "", "unknown"),
+        ("France", "", "unknown"),
+    ],
+)
+def test_where_a_customer_lives_is_a_place_or_unknown(country, region, place):
+    """What the kit drafts itself, it can assess."""
+    assert grounds.place_of({"country": country, "region": region}, "US") == place
+    assert held(["name", "ssn"], {place: 3})
+
+
+def test_a_shop_in_delaware_may_be_asked_from_germany(shop):
+    """Both are DE to somebody; the law of Germany is looked up all the same."""
+    shop.settings.business["state"] = "US-DE"
+    _, coverage, dates = grounds.ground(shop, LAWS, "know", "DE", NOW)
+    assert coverage.answer == "yes"
+    assert "eu-gdpr.access" in str(dates)
 
 
 def test_data_that_the_inventory_forgot_are_not_left_out(shop):
