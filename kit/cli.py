@@ -158,6 +158,10 @@ def generate_(
     _one_of("--format", format, practice.FORMATS)
     if dirty and as_:
         raise typer.BadParameter("choose --dirty or --as, not both", param_hint="--as")
+    if as_ and format != "csv":
+        raise typer.BadParameter("a till writes CSV; leave it out with --as", param_hint="--format")
+    if lines and (dirty or as_ or format not in ("csv", "parquet")):
+        raise typer.BadParameter("writes tidy lines to Parquet only", param_hint="--lines")
     with progress(f"making up {lines:,} lines" if lines else "making up a shop") as tick:
         if lines:
             written = [

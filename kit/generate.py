@@ -29,6 +29,7 @@ import tomllib
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Context, Decimal
 from pathlib import Path
@@ -428,9 +429,9 @@ def stream(
     path, done = folder / "lines.parquet", 0
     if path.exists():
         raise CannotWrite(f"{path} is there already; move it away or choose another folder")
+    part = path.with_suffix(".part")  # a file cut short never has the final name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")  # a file cut short never has the final name
         with pq.ParquetWriter(part, shop.schema("lines"), compression="zstd") as out:
             for batch in shop.batches("lines"):
                 out.write_batch(batch)
@@ -442,4 +443,7 @@ def stream(
         raise CannotWrite(
             f"{folder}: {error.strerror}; free some space or choose another"
         ) from None
+    finally:
+        with suppress(OSError):
+            part.unlink()  # a full disk is not left full
     return path

@@ -118,6 +118,13 @@ def test_generate_makes_a_till_export_that_import_reads(tmp_path):
         ),
         pytest.param(["generate", "x", "--format", "pdf"], 2, "must be one of", id="format"),
         pytest.param(["generate", "x", "--as", "abacus"], 1, "no till called abacus", id="till"),
+        pytest.param(
+            ["generate", "x", "--as", "square", "--format", "xlsx"], 2, "a till writes CSV",
+            id="till's format",
+        ),
+        pytest.param(
+            ["generate", "x", "--lines", "9", "--dirty", "1"], 2, "tidy lines", id="dirty lines"
+        ),
         pytest.param(["generate", "x", "--locale", "en_XX"], 1, "nearest", id="locale"),
         pytest.param(["generate", "x", "--customers", "0"], 2, "--customers", id="no customers"),
         pytest.param(["scan", "nowhere"], 2, "is not there", id="no path"),

@@ -250,6 +250,18 @@ def test_stream_writes_whole_sales(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["lines.parquet"]
 
 
+def test_a_stream_that_is_stopped_leaves_nothing(tmp_path):
+    """Ctrl+C or a full disk: a gigabyte of half a file would be left, and nobody knows of it."""
+
+    def stop(done, of):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stream(tmp_path, 2_000, parts=PARTS, progress=stop)
+
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_ten_million_lines_fit_in_memory(tmp_path):
     """A trainer's old laptop can make a large file: 600 MB are enough."""
