@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -95,7 +95,8 @@ def init(
     say(f"{folder}: made, for {owner}, times as in {zone}.")
     say("  inventory.toml  what you hold and why: go through it, delete what you do not hold")
     say("  shop.toml       who works here, in which role")
-    say(f"Next: kit keys recovery --shop {folder}, then kit import FILE --shop {folder}")
+    typed = f'"{folder}"' if " " in str(folder) else folder
+    say(f"Next: kit keys recovery --shop {typed}, then kit import FILE --shop {typed}")
 
 
 def take_in(file: Path, folder: Path, actor: str | None, *, as_json: bool, **reading: Any) -> None:
@@ -253,6 +254,7 @@ def erase(text: Customer, yes: Yes = False, actor: Actor = None, shop: ShopFolde
         for step in plan.steps:
             say(f"{step.action:<10} {step.message}")
         if not yes:
+            say("Did they ask? kit request open --kind delete tells companies and keeps a record.")
             say("Nothing was changed. To erase for good: add --yes")
             return
         removals.erase(opened_shop, plan, actor=who, now=now())
@@ -310,6 +312,18 @@ def expire(yes: Yes = False, actor: Actor = None, shop: ShopFolder = Path()) -> 
         warn(done.done.note)
 
 
+def _marks(path: Path) -> list[str]:
+    """Return the checkpoints of a file, also as an editor or a mail program saved it."""
+    from kit.tamper import Unreadable
+
+    data = path.read_bytes()
+    with suppress(UnicodeDecodeError):
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        if lines := [line for line in text.splitlines() if line.strip()]:
+            return lines
+    raise Unreadable(f"{path.name}: holds no checkpoint; name the file of kit audit checkpoint")
+
+
 @app.command()
 def verify(
     checkpoint: Annotated[
@@ -323,12 +337,7 @@ def verify(
     """
     from kit.tamper import Broken
 
-    marks = [
-        line
-        for path in checkpoint or []
-        for line in path.read_text(encoding="utf-8").splitlines()
-        if line.strip()
-    ]
+    marks = [line for path in checkpoint or [] for line in _marks(path)]
     with opened(shop, None) as (opened_shop, _):
         try:
             done = opened_shop.verify_log(marks)
@@ -338,9 +347,10 @@ def verify(
             raise typer.Exit(FOUND) from None
     say(f"{done.entries:,} entries, and nothing is missing or altered.")
     if done.proven < done.entries:
+        proven = f"Whole up to entry {done.proven:,}, says a checkpoint. " if done.proven else ""
         say(
-            "A log that was cut off at its end looks the same: keep checkpoints elsewhere "
-            "(kit audit checkpoint) and name one here."
+            f"{proven}A log that was cut off at its end looks the same: keep checkpoints elsewhere "
+            f"(kit audit checkpoint) and name {'a newer' if proven else 'one'} here."
         )
 
 

@@ -11,7 +11,9 @@ import pytest
 from real_shop import WORDS, content, exports, filled, sums
 from run_kit import run
 
+from kit import cli_shop
 from kit.shop import Shop
+from kit.tamper import Unreadable
 from kit.terminal import now
 
 RED = "Backups are RED: "  # this shop has none; test_backup.py is about that
@@ -139,6 +141,7 @@ def test_an_erasure_says_what_it_would_do_and_then_does_it(shop):
     ana, sold = known(shop), books(shop)
     told = done(shop, "erase", ana["email"])
     assert "Nothing was changed" in told
+    assert "kit request open --kind delete" in told
     assert known(shop) == ana
     curious = kit(shop, "erase", ana["email"], "--as", "sam")
     assert (curious.returncode, curious.stdout) == (1, "")
@@ -209,6 +212,8 @@ def test_the_log_is_checked_and_a_cut_is_found(shop):
     assert "nothing is missing or altered" in done(shop, "audit", "verify")
     done(shop, "find", "Ana")
     assert "stick.json: the log had" in done(shop, "audit", "checkpoint", "stick.json")
+    mark = (shop / "stick.json").read_text(encoding="utf-8").strip()
+    (shop / "stick.json").write_bytes(f"\ufeff{mark}\r\n".encode())  # as Windows may save it
     assert "looks the same" not in done(shop, "audit", "verify", "--checkpoint", "stick.json")
     done(shop, "audit", "export", "log.jsonl", "--as", "max")
     lines = (shop / "log.jsonl").read_text(encoding="utf-8").splitlines()
@@ -225,6 +230,19 @@ def test_the_log_is_checked_and_a_cut_is_found(shop):
     found = kit(shop, "audit", "verify", "--checkpoint", "stick.json")
     assert found.returncode == 3
     assert re.match(r"entries 3 to \d+ were cut off the end", found.stdout)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_checkpoint_is_read_however_it_was_saved(tmp_path, encoding):
+    """Out of a mail or an editor; a file without one proves nothing, and is not passed over."""
+    path = tmp_path / "log.json"
+    path.write_bytes("{1}\r\n\r\n{2}\r\n".encode(encoding))
+    assert cli_shop._marks(path) == ["{1}", "{2}"]
+
+    for empty in (b"", b" \n", bytes(range(128, 256))):
+        path.write_bytes(empty)
+        with pytest.raises(Unreadable, match="holds no checkpoint"):
+            cli_shop._marks(path)
 
 
 def test_a_night_of_browsing_is_something_to_ask_about(shop):
