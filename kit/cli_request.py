@@ -289,7 +289,7 @@ def _delete(shop: Shop, number: str, laws: Book, *, yes: bool, by: dict[str, Any
 
     until = upkeep.status(shop.folder, shop.settings, now=by["now"]).leaves_on
     if not yes:
-        made = deleting.plan(shop, number, laws=laws, backups_until=until, now=by["now"])
+        made = deleting.plan(shop, number, laws=laws, backups_until=until, **by)
         for line in made.lines:
             say(f"{line.action:<10} {line.message}  ({line.rule_id})")
         if made.lost:

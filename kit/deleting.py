@@ -82,7 +82,13 @@ class Deleted:
 
 
 def plan(
-    shop: Shop, request_id: str, *, laws: Book, backups_until: date | None = None, now: datetime
+    shop: Shop,
+    request_id: str,
+    *,
+    laws: Book,
+    backups_until: date | None = None,
+    now: datetime,
+    actor: str = "",
 ) -> Deletion:
     """Say what would go, what stays and why. Nothing is changed.
 
@@ -92,10 +98,13 @@ def plan(
         laws: The rules.
         backups_until: The day on which the last backup that holds the customer is gone.
         now: The time, with its zone.
+        actor: Who looks, to be refused or logged; without, the caller sees to that.
 
     Raises:
         NotYet: Nobody has shown yet that it is the customer, or nobody fits.
     """
+    if actor:
+        disclose.allow(shop, actor, now)
     with shop.reading() as connection:
         request = disclose.get(connection, request_id)
         answering.ready(request, ("delete",))
@@ -103,7 +112,7 @@ def plan(
         if not customer:
             raise disclose.NotYet("nobody fits this request: close it with --because no_match")
         held = gathering.gather(shop, connection, customer)
-    found = removals.plan_erasure(shop, customer, now=now)
+    found = removals.plan_erasure(shop, customer, now=now, actor=actor)
     day = disclose.day_of(shop, request)
     told: list[str] = []
     unreachable: list[str] = []

@@ -287,6 +287,10 @@ def test_nobody_is_deleted_without_proof(lite):
         deleting.delete(lite, number, **BY)
     with pytest.raises(NotAllowed):
         deleting.delete(lite, number, laws=LAWS, actor="sam", now=NOW)
+    sure = verified(lite, ana["email"], "delete")
+    with pytest.raises(NotAllowed):  # the plan tells what she bought, and how many points she has
+        deleting.plan(lite, sure, laws=LAWS, actor="sam", now=NOW)
+    assert deleting.plan(lite, sure, laws=LAWS, **ME).lines
     other = verified(lite, ana["email"])
     with pytest.raises(disclose.WrongKind):
         deleting.plan(lite, other, laws=LAWS, now=NOW)
