@@ -192,4 +192,7 @@ def _moment(text: str, shop: Shop) -> datetime:
         raise typer.BadParameter(f"write it as {WHEN}") from None
     if len(text) <= 10:
         raise typer.BadParameter(f"some rules count hours: write it as {WHEN}")
-    return found if found.tzinfo else found.replace(tzinfo=shop.settings.zone)
+    found = found if found.tzinfo else found.replace(tzinfo=shop.settings.zone)
+    if found > now():
+        raise typer.BadParameter(f"{text} is in the future; correct it")
+    return found

@@ -203,7 +203,7 @@ def draft(name: str, sets: Iterable[DataSet], **moments: datetime | None) -> str
         "# means stands at the top of kit/incident.py; determined, vendor, hold, no_harm can be",
         "# added.",
         "format = 1",
-        f"name = {json.dumps(name)}",
+        f"name = {_quoted(name)}",
     ]
     lines += [f"{key} = {at.isoformat()}" for key, at in moments.items() if at]
     for one in sets:
@@ -220,15 +220,26 @@ def draft(name: str, sets: Iterable[DataSet], **moments: datetime | None) -> str
     return text
 
 
+def _quoted(text: str) -> str:
+    """Return a text as TOML: like JSON, but without halves of an emoji."""
+    said = text.encode("utf-8", "replace").decode()
+    return json.dumps(said, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def assess(
     what: Incident, laws: Book, business: Mapping[str, Any], *, zone: tzinfo, today: date
 ) -> Assessment:
     """Say for every rule of every place whether somebody has to be told, whom, and by when.
 
     Raises:
-        BadIncident: It names an element or a place that no list has: that would look harmless.
+        BadIncident: It names an element or a place that no list has: that would look harmless; or
+            a moment that is still to come.
     """
     _known(what, laws)
+    moments = {**what.events, "occurred": what.occurred, "told_people": None}  # that may be planned
+    for name, when in moments.items():
+        if when and when.astimezone(zone).date() > today:
+            raise incident.BadIncident(f"{name} is in the future; correct its date")
     day = what.discovered.astimezone(zone).date() if what.discovered else today
     rules = laws.rows(day)
     members = {law.jurisdiction: law.includes for law in laws.laws.values() if law.includes}

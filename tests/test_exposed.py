@@ -178,6 +178,7 @@ def test_it_is_written_up(shop, tmp_path):
         ("Laptop / van <b>", "breach-laptop-van-b"),
         ("\u202e", "breach-incident"),
         ("x" * 99, "breach-" + "x" * 40),
+        ('laptop \U0001f600\x7f\t"', "breach-laptop"),
     ],
 )
 def test_a_name_is_no_path(shop, name, folder):
@@ -223,6 +224,16 @@ def test_a_slip_is_refused_and_never_no_duty(elements, persons, says):
     """A word that no rule knows matches none: a mistyped card number would look harmless."""
     with pytest.raises(BadIncident, match=says):
         held(elements, persons)
+
+
+def test_a_year_too_far_is_refused():
+    """All dates would be years late. To tell the people may be planned."""
+    data = (DataSet("export", frozenset({"name"}), {"US-CA": 1}),)
+    to_come = {"told_people": LATER + 9 * HOUR}
+    how = {"zone": ZoneInfo(ZONE), "today": NOW.date()}
+    exposed.assess(Incident("x", data, discovered=NOW, more=to_come), LAWS, {}, **how)
+    with pytest.raises(BadIncident, match="discovered is in the future"):
+        exposed.assess(Incident("x", data, discovered=LATER), LAWS, {}, **how)
 
 
 def test_a_country_that_may_be_a_state_is_asked_about():
