@@ -5,8 +5,8 @@ Copy: ``kit copy sheets --into DIR``, or take this file as it is.
 Needs: Python 3.11, openpyxl, pyarrow. Nothing else from this kit.
 Data: none.
 
-Read: every sheet, comments, text boxes, and the copy of its source that a pivot table
-keeps. A date becomes ``2026-11-24``, a whole number its digits as stored, a formula its
+Read: every sheet, comments, text boxes, and the copies of cells that a pivot table, a
+chart or a link to another workbook keeps. A date becomes ``2026-11-24``, a whole number its digits as stored, a formula its
 last result (the formula itself if none was saved). Nothing is calculated or fetched.
 
 The XML is read row by row. A document type declaration is refused, since entities are
@@ -48,6 +48,8 @@ OTHER_PARTS = (
     (r"xl/threadedComments/[^/]+\.xml", "comments"),
     (r"xl/drawings/drawing\d+\.xml", "text boxes"),
     (r"xl/pivotCache/pivotCache(Definition|Records)\d+\.xml", "pivot table's copy"),
+    (r"xl/charts/chart\d+\.xml", "chart's copy"),  # stays when the cells behind it are deleted
+    (r"xl/externalLinks/externalLink\d+\.xml", "copy from another workbook"),
 )
 
 Open = Callable[[], AbstractContextManager[BinaryIO]]
@@ -100,7 +102,7 @@ def kind(name: str, head: bytes, members: Sequence[str] = ()) -> str:
 def tables(
     kind: str, open_: Open, path: Path | None = None, skip: Callable[[str, str], None] | None = None
 ) -> Iterator[Table]:
-    """Yield every sheet that is not empty, then comments, text boxes and pivot copies.
+    """Yield every sheet that is not empty, then comments, text boxes and copies of cells.
 
     Args:
         kind: Not used.
@@ -184,8 +186,8 @@ def _texts(book: _Book, place: str, part: str) -> Table:
             for note in _xml(archive, part, "comment", "threadedComment"):
                 yield note.get("ref", ""), _text(note, "t", "text")
         else:
-            for item in _xml(archive, part, "p", "s", "n", "d", "x"):
-                if text := item.get("v") or _text(item, "t"):
+            for item in _xml(archive, part, "p", "s", "n", "d", "x", "pt", "cell"):
+                if text := item.get("v") or _text(item, "t", "v"):
                     yield "", text
 
     return Table(place, "xlsx", ("cell", "text"), 0, rows)

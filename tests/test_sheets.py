@@ -272,6 +272,41 @@ def test_a_bomb_is_refused_before_it_is_unpacked():
         found(bomb())
 
 
+@pytest.mark.parametrize(
+    ("part", "xml"),
+    [
+        pytest.param(
+            "xl/drawings/drawing1.xml", "<d><a:p><a:r><a:t>a@example.com</a:t></a:r></a:p></d>",
+            id="text box",
+        ),
+        pytest.param(
+            "xl/pivotCache/pivotCacheDefinition1.xml",
+            '<cache><sharedItems><s v="a@example.com"/></sharedItems></cache>', id="pivot table",
+        ),
+        pytest.param(
+            "xl/charts/chart1.xml",
+            '<c><strCache><pt idx="0"><v>a@example.com</v></pt></strCache></c>', id="chart",
+        ),
+        pytest.param(
+            "xl/externalLinks/externalLink1.xml",
+            '<e><sheetData><row r="1"><cell r="A1" t="str"><v>a@example.com</v></cell></row>'
+            "</sheetData></e>",
+            id="another workbook",
+        ),
+    ],
+)  # fmt: skip
+def test_copies_outside_the_cells_are_found(part, xml):
+    """Who deletes the sheet and keeps the chart or the pivot table still sends the customers."""
+    data = io.BytesIO(simple([["A"], ["1"]]))
+    with zipfile.ZipFile(data, "a") as archive:
+        archive.writestr(part, xml.replace("<d>", '<d xmlns:a="urn:a">'))
+
+    place, copy = found(data.getvalue()).popitem()
+
+    assert part in place
+    assert read(copy)[1] == [("", "a@example.com")]
+
+
 def test_pictures_are_counted():
     """What was not looked into is said."""
     data, skipped = io.BytesIO(DATA), []
