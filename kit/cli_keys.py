@@ -211,7 +211,10 @@ def retire(
         with _open_shop(shop) as place:
             rekey.retire(place, key_id)
     else:
-        opened(shop).retire(key_id, in_use=not unused)
+        keyring = opened(shop)
+        if not unused:
+            warn("Only you know what it sealed here. If nothing is left: --nothing-uses-it")
+        keyring.retire(key_id, in_use=not unused)
     say(f"Key {key_id} is disabled. Should something turn up: kit keys enable {key_id}")
 
 
@@ -437,11 +440,9 @@ def unseal(
         warn("It holds customer data in the clear: delete it when you are done.")
         return
     target = out or (file.with_suffix("") if file.suffix == ".age" else Path(f"{file}.opened"))
-    words, secrets = None, []
-    if needs == "passphrase":  # not the one in the keychain: that is the keyring's
-        words = passphrase.find(os.environ, ask=ask())
-    else:
-        secrets = [key_text(identity) if identity else paper_key()]
+    # its own passphrase, not the one in the keychain: that is the keyring's
+    words = passphrase.find(os.environ, ask=ask()) if needs == "passphrase" else None
+    secrets = [] if words else [key_text(identity) if identity else paper_key()]
     with progress(f"opening {file.name}") as tick:
         agefile.unseal_file(
             file, target, identities=secrets, passphrase=words, overwrite=overwrite, progress=tick

@@ -115,6 +115,17 @@ def test_the_passphrase_changes(shop):
     )
 
 
+def test_retiring_without_a_database_says_who_has_to_know(shop):
+    """Nobody else can look whether a file still needs the key."""
+    keyring = vault.create(shop, WORDS, now=NOW)
+    old = keyring.primary("field").id
+    keyring.rotate("field", now=NOW)
+
+    told = run("keys", "retire", old, cwd=shop, KIT_PASSPHRASE=WORDS)
+
+    assert (told.returncode, "--nothing-uses-it" in told.stderr) == (1, True)
+
+
 def test_rotation_without_a_copy_warns(shop):
     """A key that is in no recovery copy dies with the PC."""
     done(shop, "keys", "create")
