@@ -6,8 +6,9 @@ Needs: Python 3.11, openpyxl, pyarrow. Nothing else from this kit.
 Data: none.
 
 Read: every sheet, comments, text boxes, and the copies of cells that a pivot table, a
-chart or a link to another workbook keeps. A date becomes ``2026-11-24``, a whole number its digits as stored, a formula its
-last result (the formula itself if none was saved). Nothing is calculated or fetched.
+chart or a link to another workbook keeps. A date becomes ``2026-11-24``, a whole number its
+digits as stored, a formula its last result (the formula itself if none was saved). Nothing
+is calculated or fetched.
 
 The XML is read row by row. A document type declaration is refused, since entities are
 how a small file becomes a large one; sizes are checked before anything is unpacked.
