@@ -17,7 +17,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from kit import answering, audit, disclose, erasure, gathering, removals, rows, vendors
+from kit import answering, audit, disclose, erasure, gathering, removals, restore, rows, vendors
 from kit.legal import Book
 from kit.request_state import Request
 from kit.shop import CUSTOMERS, Shop
@@ -120,7 +120,7 @@ def plan(
         reached = any(held[CUSTOMERS][0].get(name) for name in vendor.find_by)
         (told if reached else unreachable).append(vendor.name)
     lines = [_line(step, laws, day) for step in found.steps]
-    lines += _elsewhere(told, laws, day, backups_until)
+    lines += _elsewhere(shop, told, laws, day, backups_until)
     points = sum(row.get("points") or 0 for row in held.get("loyalty", ()))
     points = points or held[CUSTOMERS][0].get("loyalty_points") or 0
     lost = f"your {points:,} points, which cannot be given back" if points > 0 else ""
@@ -144,7 +144,9 @@ def _line(step: erasure.Step, laws: Book, day: date) -> Line:
     return Line(DATABASE, rule_id=rule, **asdict(step))
 
 
-def _elsewhere(told: list[str], laws: Book, day: date, until: date | None) -> Iterator[Line]:
+def _elsewhere(
+    shop: Shop, told: list[str], laws: Book, day: date, until: date | None
+) -> Iterator[Line]:
     """Yield what happens outside the database."""
     text = "If a sealed backup still holds your data, it is deleted when its time is over. "
     if until:
@@ -152,6 +154,9 @@ def _elsewhere(told: list[str], laws: Book, day: date, until: date | None) -> It
     text += "No restore brings you back."
     rule = _rule(laws, "backup", day)
     yield Line("backups", "", "retain", "backup", rule, until, 0, 0, text, True)
+    for path, end in restore.replaced(shop.folder, shop.settings).items():
+        text = f"A copy from before a restore may hold your data; it is deleted on {end:%Y-%m-%d}."
+        yield Line(path.name, "", "retain", "backup", rule, end, 0, 0, text, True)
     for name in told:
         text = f"{name} was told to delete your data, too."
         rule = _rule(laws, "vendor", day)
@@ -257,7 +262,9 @@ def _told(
     text = "All that named you was erased."
     first = Line(DATABASE, "", "erase", "request", rule, None, 0, 0, text, True)
     told = [vendor.name for vendor in request.vendors]
-    return _written(shop, request, (first, *_elsewhere(told, laws, day, until)), (), actor, now)
+    return _written(
+        shop, request, (first, *_elsewhere(shop, told, laws, day, until)), (), actor, now
+    )
 
 
 def _read(one: dict[str, Any]) -> Line:

@@ -134,6 +134,15 @@ def test_a_deletion_from_request_to_proof(shop):
     sound(shop)
 
 
+def test_what_a_restore_replaced_is_told_of(lite):
+    """The old database lies there with her in it until its day comes; she is not told otherwise."""
+    _, number = asked(lite)
+    (lite.folder / ".before-restore-20261120T093000Z").write_bytes(b"")
+    done = deleting.delete(lite, number, **BY)
+
+    assert "from before a restore may hold your data; it is deleted on 2026-12-20" in done.letter
+
+
 def test_the_report_has_the_agreed_shape(lite):
     """One line for each place, whatever program reads it."""
     ana, number = asked(lite)
