@@ -42,7 +42,8 @@ MAY_IMPORT = {  # every other module imports nothing from kit/
     "disclose": NAMES | {"shop", "legal", "grounds"},
     **dict.fromkeys(("asking", "gathering"), NAMES | {"shop", "legal", "disclose"}),
     "answering": NAMES | {"shop", "legal", "disclose", "gathering", "counter"},
-    "deleting": NAMES | {"shop", "legal", "disclose", "gathering", "answering", "removals"},
+    "deleting": NAMES
+    | {"shop", "legal", "disclose", "gathering", "answering", "removals", "restore"},
     "exposed": NAMES | {"shop", "legal", "grounds", "disclose"},
     "lesson": NAMES | {"exercises", "doctor"},
     "exercises": NAMES | MEETING | {"lesson"},
