@@ -306,6 +306,7 @@ def expire(yes: Yes = False, actor: Actor = None, shop: ShopFolder = Path()) -> 
     say(
         f"Gone: {went:,} rows, {emptied:,} cells, "
         f"{done.trash:,} old deletions, {done.history:,} lines of history, "
+        f"{done.consents:,} consents that ran out, "
         f"{len(asked):,} requests answered long ago, {replaced} replaced databases."
     )
     if done.done.note:

@@ -254,6 +254,27 @@ def withdraw_in(
     return len(made)
 
 
+def run_out(shop: Shop, connection: sa.Connection, *, now: datetime) -> int:
+    """Write down which yeses have run out by what their receipts say; return how many."""
+    table = shop.tables.tables["consents"]
+    if not {"event", "happened_at"} <= {*table.c.keys()}:
+        return 0
+    query = sa.select(table.c.customer_id).distinct().where(table.c.event == "given")
+    who = [*connection.scalars(query.order_by(table.c.customer_id))]
+    made = 0
+    for start in range(0, len(who), imports.AT_ONCE):
+        theirs: dict[str, list[consent.Event]] = {}
+        some = {"customer_id": who[start : start + imports.AT_ONCE]}
+        for row in rows.find(connection, table, some):
+            theirs.setdefault(row["customer_id"], []).append(consent.Event.from_row(row))
+        for events in theirs.values():
+            lasts = _lasts_days(shop, events, now)
+            for over in consent.run_out(events, at=now, lasts_days=lasts):
+                rows.add(connection, table, over.row())
+                made += 1
+    return made
+
+
 def _lasts_days(shop: Shop, events: Iterable[consent.Event], at: datetime) -> dict[str, int]:
     """Return by purpose for how long a yes counts, as the newest receipt before a moment says."""
     lasts: dict[str, int] = {}

@@ -31,11 +31,12 @@ class Remains(RemovalsError):
 
 @dataclass(frozen=True)
 class Expired:
-    """What an expiry did, beside the rows and cells: old deletions and old history."""
+    """What an expiry did, beside the rows and cells: old deletions, old history, old yeses."""
 
     done: retention.Done
     trash: int
     history: int
+    consents: int  # that had run out; what waited for them goes the next time
 
 
 def allow(shop: Shop, actor: str, action: str, now: datetime) -> None:
@@ -225,6 +226,8 @@ def expire(
         Changed: Something happened since the plan; look at a new one.
         Remains: All is deleted, but somebody has the database open and sees old pages.
     """
+    from kit import counter  # pandas, slow to load
+
     allow(shop, actor, "expire", now)
 
     def also(
@@ -236,7 +239,9 @@ def expire(
     with shop.writing(actor, now) as connection:
         emptied = shop.trash.empty(connection, now=now)
         trimmed = history.trim(connection, before=now - timedelta(days=HISTORY_DAYS))
-        for what, count in (("kit_trash", emptied), ("kit_history", trimmed)):
+        over = counter.run_out(shop, connection, now=now)
+        done_now = (("kit_trash", emptied), ("kit_history", trimmed), ("consents", over))
+        for what, count in done_now:
             if count:
                 shop.note(connection, actor, "expire", "proof", now, filter=what, count=count)
     try:
@@ -250,4 +255,4 @@ def expire(
             )
     finally:  # also when somebody still reads: all is deleted then, and backups build on a copy
         Home(shop.folder).forget_base()
-    return Expired(done, emptied, trimmed)
+    return Expired(done, emptied, trimmed, over)

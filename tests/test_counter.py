@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kit import collect, consent, counter, forms, rows
+from kit import collect, consent, counter, forms, removals, rows
 from kit.inventory import Inventory
 from kit.shop import Shop
 
@@ -158,6 +158,26 @@ def test_a_yes_runs_out_when_its_receipt_says_so(shop, ready):
     path = shop.folder / "records" / f"{number.rpartition('.')[0]}.json"
     path.write_bytes(path.read_bytes().replace(b"P730D", b"P1D"))
     assert offers(2)["marketing"] == "given"
+
+
+def test_a_yes_that_ran_out_is_written_down_once(tmp_path, ready):
+    """Else it would stand for ever, and whoever gave it would never be let go of."""
+    late = NOW + timedelta(days=800)
+    with Shop.init(tmp_path / "x", WORDS, name="X", time_zone="UTC", now=NOW) as own:
+        customer, _ = sign_up(own, ready)
+        plan = removals.plan_expiry(own, now=late)
+        done = [removals.expire(own, plan, actor="owner", now=late) for _ in range(2)]
+        states = counter.consents(own, customer, at=late)
+        with own.reading() as connection:
+            found = rows.find(connection, own.tables.tables["consents"], {"event": "expired"})
+
+    assert [one.consents for one in done] == [1, 0]
+    (over,) = found
+    assert (over["purpose"], over["happened_at"]) == ("marketing", NOW + timedelta(days=730))
+    assert {key[2]: s.status for key, s in states.items()} == {
+        "loyalty": "given",
+        "marketing": "expired",
+    }
 
 
 def test_a_yes_that_only_the_till_tells_of_can_be_taken_back(shop):

@@ -31,8 +31,9 @@ TOOLS = [path for path in MODULES if path.stem not in ON_TOP]
 NAMES = {path.stem for path in TOOLS}
 MAY_IMPORT = {  # every other module imports nothing from kit/
     **dict.fromkeys(("files", "practice", "vault", "legal", "shop", "storing", "cluster"), NAMES),
-    **dict.fromkeys(("imports", "removals", "rekey"), NAMES | {"files", "shop"}),
+    **dict.fromkeys(("imports", "rekey"), NAMES | {"files", "shop"}),
     "counter": NAMES | {"imports", "shop"},
+    "removals": NAMES | {"shop", "counter"},
     "backup": NAMES | {"shop", "vault", "rekey", "storing"},
     "opening": NAMES | {"shop", "backup"},
     "upkeep": NAMES | {"shop", "backup", "opening"},
