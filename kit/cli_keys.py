@@ -366,7 +366,7 @@ def export(
 
 
 def seal(
-    file: Annotated[Path, typer.Argument(help="The file to seal; it stays as it is.")],
+    file: Annotated[Path, typer.Argument(exists=True, help="The file to seal; it stays as it is.")],
     columns: Annotated[
         str | None, typer.Option(help="Seal only these columns of a table: email,phone")
     ] = None,

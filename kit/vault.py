@@ -99,7 +99,7 @@ def has_shop(folder: Path) -> bool:
 
 def has_paper_key(folder: Path) -> bool:
     """Tell whether a paper key was made for this folder."""
-    return (folder / PUBLIC).exists()
+    return (folder / PUBLIC).exists() and (folder / PUBLIC).read_bytes().strip() != b""
 
 
 def copy_state(folder: Path, keyring: Keyring) -> str:
@@ -129,7 +129,7 @@ def write_copy(folder: Path, keyring: Keyring, *, recipient: str | None = None) 
     """
     public = folder / PUBLIC
     if recipient is None:
-        if not public.exists():
+        if not has_paper_key(folder):
             raise NoKeyring("there is no paper key yet; make one with `kit keys recovery`")
         recipient = public.read_text(encoding="utf-8").split()[0]
     _replace(folder / COPY, recovery.copy(keyring, recipient))

@@ -88,6 +88,8 @@ def test_a_renamed_file_opens_with_the_tables_name(keyring, customers):
     with pytest.raises(CannotDecrypt, match="another name .* --table") as refused:
         vault.unseal_table(renamed, None, keyring=keyring)
     assert refused.value.cell == 1
+    with pytest.raises(CannotDecrypt, match="^wrong.Note, cell 1: wrong key"):
+        vault.unseal_table(renamed, None, keyring=keyring, table="wrong")
     vault.unseal_table(renamed, None, ["Note"], keyring=keyring, table=sealed.table)
     assert read(renamed.with_name("list.opened.csv")) == ROWS
 
@@ -272,6 +274,16 @@ def test_a_copy_older_than_a_key_is_told(keyring, tmp_path):
 
     vault.write_copy(tmp_path, keyring)
     assert vault.copy_state(tmp_path, keyring).startswith("of change number 2")
+
+
+def test_an_emptied_note_of_the_paper_key_is_none(keyring, tmp_path):
+    """A folder that is synchronised can lose what a file holds; the next step is said."""
+    vault.write_copy(tmp_path, keyring, recipient=recovery.new_paper_key()[1])
+    (tmp_path / vault.PUBLIC).write_bytes(b"")
+
+    assert "kit keys recovery" in vault.copy_state(tmp_path, keyring)
+    with pytest.raises(vault.NoKeyring, match="kit keys recovery"):
+        vault.write_copy(tmp_path, keyring)
 
 
 def test_a_recovered_keyring_is_newer_than_what_the_database_saw(keyring, tmp_path):
