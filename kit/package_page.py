@@ -136,7 +136,7 @@ you can read it.</p>
 {%- for one in categories %}
 <h3><bdi>{{ one.name }}</bdi></h3>
 <dl class="facts">
-<dt>What</dt><dd><bdi>{{ one.whats | join(", ") }}</bdi></dd>
+<dt>What</dt><dd><bdi>{{ one.whats | join("; ") }}</bdi></dd>
 <dt>Why</dt><dd><ul>{% for why in one.purposes %}<li><bdi>{{ why }}</bdi></li>{% endfor %}</ul></dd>
 <dt>How long</dt><dd><bdi>{{ one.keeps | join("; ") }}</bdi></dd>
 <dt>Where from</dt><dd><bdi>{{ one.sources | join("; ") or "from you" }}</bdi></dd>

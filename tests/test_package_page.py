@@ -254,3 +254,10 @@ def test_it_is_printed_whole(opened):
     assert not page.get_by_role("navigation").is_visible()
     assert page.get_by_text("Tulips, ten").first.is_visible()
     page.close()
+
+
+def test_what_is_held_is_told_apart():
+    """Some names of fields have commas of their own: "given, confirmed or withdrawn"."""
+    page = render(told(categories=[CATEGORY | {"whats": ["given, confirmed", "when"]}]))
+
+    assert "given, confirmed; when" in page
