@@ -324,6 +324,10 @@ def test_rules_of_low_confidence_decide_nothing():
     assert one.verdict == UNKNOWN
     assert one.due is None
     assert "nobody has confirmed this rule" in one.reason
+    low = [replace(row, confidence="low") if row.fact == "br.el.fl" else row for row in RULES]
+    for held in ({"name", "ssn"}, {"name", "points"}):  # a list that nobody confirmed is no list
+        made = by_rule(assess(stolen(held, {"US-FL": 9}), low))["us-fl-breach.people"]
+        assert made.verdict == UNKNOWN
 
 
 def test_doubts_stand_beside_the_date():
