@@ -82,6 +82,31 @@ def test_a_card_number_in_a_note_is_named_with_its_row():
 
 
 @pytest.mark.parametrize(
+    ("note", "kind"),
+    [
+        pytest.param("pays w/ 5555-5555-5555-4444", "card number", id="number"),
+        pytest.param("her cvv is 123", "security code", id="code"),
+        pytest.param("%B4242424242424242^DOE/J^2712101", "track data", id="stripe"),
+    ],
+)
+def test_card_data_in_the_last_of_many_different_notes_are_found(note, kind):
+    """Card data are looked for in every cell: a sample of distinct notes would miss the one."""
+    notes = [f"order {number}, room {number % 97 + 100}" for number in range(5_000)]
+
+    found = look(Till(Notes=[*notes, note], rows=10_000))
+
+    assert [f.rows for f in found if f.kind == kind and f.card_data] == [(5_002,)]
+
+
+def test_findings_come_in_the_order_of_what_to_do():
+    """Who reads only the first lines reads what cannot wait; what was ruled out comes last."""
+    found = look(Till(Trace=ids(300), Email=["a@example.com"] * 300, Notes=[f"cc {VISA}"] * 300))
+
+    assert found[0].card_data
+    assert [f.confidence for f in found] == ["confirmed", "confirmed", "vetoed"]
+
+
+@pytest.mark.parametrize(
     ("name", "confidence"),
     [
         ("Transaction ID", "vetoed"),
