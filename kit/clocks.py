@@ -236,10 +236,9 @@ def extend(rule: Rule, first: Deadline, *, notice_at: When, reason: str) -> Dead
     if by.get("needs_reason", True) and not reason.strip():
         raise NotExtended(f"{rule.id}: an extension needs a reason; say one")
     told = _at(notice_at, first.counted.zone, "the notice", rule.clock["unit"])
-    if told > first.due:
-        raise NotExtended(
-            f"{rule.id}: the notice had to be sent by {first.due}; the first date stands"
-        )
+    if told > first.due or (first.start is not None and told < first.start):
+        span = f"from {first.start} to {first.due}"
+        raise NotExtended(f"{rule.id}: the notice had to be sent {span}; the first date stands")
     return _deadline(rule, first.counted, extra=by["n"])
 
 

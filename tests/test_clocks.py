@@ -135,6 +135,8 @@ def test_an_extension_counts_from_the_receipt_and_only_if_told_in_time(start, n,
         extend(made, longer, notice_at=notice, reason="many")
     with pytest.raises(NotExtended, match="reason"):
         extend(made, first, notice_at=notice, reason=" ")
+    with pytest.raises(NotExtended, match="sent from"):  # the year mistyped, say
+        extend(made, first, notice_at=start - timedelta(days=1), reason="many")
 
 
 @pytest.mark.parametrize(
