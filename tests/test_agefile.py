@@ -270,6 +270,16 @@ def test_refuses(data, key, error, needs, tmp_path):
     assert names(tmp_path) == ["in.age"]
 
 
+def test_what_work_is_safe_is_the_same_on_a_fast_computer(tmp_path):
+    """Refused by number, before a passphrase is asked for, whatever age thinks of this machine."""
+    for work in (b"22", b"63", b"99"):
+        data = BY_PASSPHRASE.replace(b" 10\n", b" %s\n" % work)
+        with pytest.raises(Damaged, match="more work"):
+            opens_with(put(tmp_path / "in.age", data))
+    data = BY_PASSPHRASE.replace(b" 10\n", b" 21\n")
+    assert opens_with(put(tmp_path / "in.age", data)) == "passphrase"
+
+
 def test_work_beyond_this_computer_is_refused_too(tmp_path, monkeypatch):
     """A slow computer says why it cannot open what a fast one made."""
     monkeypatch.setattr(agefile, "MOST_WORK", 63)
