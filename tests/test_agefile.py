@@ -87,6 +87,17 @@ def put(path, data):
     return path
 
 
+def test_the_bytes_are_on_the_disk_before_the_name(tmp_path, monkeypatch):
+    """Or a power cut leaves a name with nothing behind it, when the source is gone already."""
+    there, sync = [], os.fsync
+    target = tmp_path / "out.age"
+    monkeypatch.setattr(os, "fsync", lambda handle: there.append(target.exists()) or sync(handle))
+
+    seal_file(put(tmp_path / "in", TEXT), target, recipients=[RECIPIENT])
+
+    assert there[0] is False
+
+
 # ---- opens again ----
 
 
