@@ -397,7 +397,7 @@ def _unknown(choice: Sequence[Layout], names: set[str], shown: Sequence[str]) ->
 
     nearest = max(choice, key=near)
     if len(choice) > 1 and not near(nearest)[1]:
-        return UnknownLayout("no till layout is near this file; is its first line the header")
+        return UnknownLayout("no till layout is near this file; export it again, with its header")
     missing = tuple(h for h in nearest.required if not nearest.accepts(h) & names)
     hints = []
     for wanted in missing:

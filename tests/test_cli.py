@@ -108,7 +108,7 @@ def test_generate_makes_a_till_export_that_import_reads(tmp_path):
     ("arguments", "code", "says"),
     [
         pytest.param(["import", "nope.csv"], 1, "nope.csv: no such file", id="no file"),
-        pytest.param(["import", "README.md"], 1, "kit: ", id="not an export"),
+        pytest.param(["import", "README.md"], 1, "export it again", id="not an export"),
         pytest.param(
             ["import", "sample_data/tills/toast_items.csv"], 1, "--time-zone", id="no zone"
         ),
