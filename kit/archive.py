@@ -268,8 +268,8 @@ def _recipients(texts: Sequence[str]) -> list[pyrage.x25519.Recipient]:
 
 
 def _identities(texts: Sequence[str]) -> list[pyrage.x25519.Identity]:
-    if not (keys := _keys("identity", texts, pyrage.x25519.Identity.from_str)):
-        raise BadKey("no identity was given; type the paper key (AGE-SECRET-KEY-1…)")
+    if not (keys := _keys("key", texts, pyrage.x25519.Identity.from_str)):
+        raise BadKey("no key was given; type the paper key (AGE-SECRET-KEY-1…)")
     return keys
 
 

@@ -74,6 +74,7 @@ class State:
     places: dict[str, PlaceState] = field(default_factory=dict)
     drill: dict[str, Any] = field(default_factory=dict)
     rehearsed: dict[str, str] = field(default_factory=dict)
+    loading: str = ""  # into PostgreSQL, where a restore was cut short: see restore.py
 
     @property
     def proven(self) -> int | None:

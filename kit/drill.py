@@ -8,6 +8,7 @@ deleted at the end. What went wrong stands in the certificate, in red.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
 import secrets
@@ -217,10 +218,12 @@ def _opened_as_shop(shop: Shop, one: Proven) -> Iterator[Shop]:
         with restore.shop_at(shop, one.path) as copied:
             yield copied
         return
-    name = f"kit_drill_{secrets.token_hex(4)}"
+    place = f"{shop.engine.url.host}/{shop.engine.url.database}"
+    name = f"kit_drill_{hashlib.sha256(place.encode()).hexdigest()[:8]}"
     server = shop.engine.execution_options(isolation_level="AUTOCOMMIT")
     try:
-        with server.connect() as connection:
+        with server.connect() as connection:  # a drill that was killed may have left its own
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
     except sa.exc.ProgrammingError:
         raise DrillError(

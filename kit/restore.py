@@ -39,7 +39,7 @@ from kit.inventory import Inventory
 from kit.keyfile import KeyFile, Passphrase
 from kit.keys import Keyring
 from kit.manifest import Checked, Manifest
-from kit.opening import NotProven
+from kit.opening import NotProven, Proven
 from kit.places import Place, PlaceError
 from kit.settings import Settings
 from kit.shop import FOLDERS, INVENTORY, KEYRING, LEDGER, SETTINGS, NotAllowed, NotAShop, Shop
@@ -108,17 +108,20 @@ def restore(
         wanted = opening.choose(checked, number)
         proven = opening.fetch(shop, place, checked, wanted, work, identities, progress)
         told = newest_ledger(shop, place, checked, state, identities, work, anyway=without_ledger)
-        progress("erasing again", 0, None)
         _keep_ledger(shop, told)  # before the copy is: who was erased must not be forgotten
         if shop.files():
+            progress("erasing again", 0, None)
             with shop_at(shop, proven.path) as copied:
                 copied.ledger = told
                 erased = _finish(copied, actor, now)
             kept = swap.replace(shop.files()[0], proven.path, keep=_kept_name(now))
         else:
-            pgdump.load(proven.path, backup.address(shop))
+            _load(shop, home, state, proven)
+            progress("erasing again", 0, None)
             shop.ledger, kept = told, None
             erased = _finish(shop, actor, now)
+            state.loading = ""
+            home.save(state)
         _keep_ledger(shop, told)
         home.forget_base()
         _remember(home, state, place, name, checked, wanted, now)
@@ -260,6 +263,26 @@ def shop_at(shop: Shop, path: Path) -> Shop:
     """Return the shop with another database file."""
     said = replace(shop.settings, database=f"sqlite:///{path.resolve()}")
     return Shop(shop.folder, said, shop.inventory, shop.keyring)
+
+
+def _load(shop: Shop, home: Home, state: State, proven: Proven) -> None:
+    """Load a dump into the empty database, where it can be used at once.
+
+    If the restore ends before it has erased again, the state tells of it, `upkeep.status` warns,
+    and the same restore run again goes on from here.
+    """
+    url = shop.engine.url
+    into = f"backup {proven.manifest.seq} into {url.database} at {url.host}:{url.port}"
+    before, state.loading = state.loading, into
+    home.save(state)
+    try:
+        pgdump.load(proven.path, backup.address(shop))
+    except pgdump.PgdumpError as problem:
+        if before == into and isinstance(problem, pgdump.NotEmpty):
+            return
+        state.loading = before
+        home.save(state)
+        raise
 
 
 def _finish(shop: Shop, actor: str, now: datetime) -> int:

@@ -147,6 +147,11 @@ def _red(
 ) -> list[str]:
     """Return what is wrong, each with what to do."""
     red = []
+    if state.loading:
+        red.append(
+            f"restoring {state.loading} was cut short, so customers who were erased may be back; "
+            "before anybody works there, run the same kit backup restore again"
+        )
     if backup.OWNER not in who:
         red.append("there is no paper key; make one: kit keys recovery")
     elif len({*who.values()}) < 2:

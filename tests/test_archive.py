@@ -516,9 +516,9 @@ def test_refuses_to_seal_for_too_few_or_mistyped(recipients, says, shop, tmp_pat
 @pytest.mark.parametrize(
     ("identities", "says"),
     [
-        pytest.param([], "no identity was given", id="none"),
-        pytest.param([OWNER[:-1]], "identity 1 is mistyped", id="mistyped"),
-        pytest.param([OWNER, TO[0]], "identity 2 is mistyped", id="public half"),
+        pytest.param([], "no key was given", id="none"),
+        pytest.param([OWNER[:-1]], "key 1 is mistyped", id="mistyped"),
+        pytest.param([OWNER, TO[0]], "key 2 is mistyped", id="public half"),
     ],
 )
 def test_refuses_to_open_with_mistyped_keys(identities, says, shop, tmp_path):

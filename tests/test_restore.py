@@ -26,6 +26,7 @@ from kit import (
     restore,
     settings,
     swap,
+    upkeep,
 )
 from kit import store as database
 from kit.backup_state import Home
@@ -48,6 +49,16 @@ def back(shop, key=OWNER, *, now=LATER, where=AWAY, **more):
     """Restore."""
     place = backed_up.place(shop, where)
     return restore.restore(shop, place, [key], actor="owner", now=now, name=where, **more)
+
+
+def interrupt_at(wanted):
+    """Return a progress that presses Ctrl-C when a step begins."""
+
+    def progress(step, done, total):
+        if step == wanted:
+            raise KeyboardInterrupt
+
+    return progress
 
 
 def people(shop):
@@ -568,6 +579,7 @@ def test_postgresql_is_restored_into_an_empty_database(
     backed_up.postgres_programs(monkeypatch)
     with filled(tmp_path / "shop", postgres) as shop:
         make(shop)
+        make(shop, now=NOW + HOUR)
         gone = sorted(people(shop))[0]
         erase(shop, gone)
         before = real_shop.content(shop)
@@ -587,8 +599,18 @@ def test_postgresql_is_restored_into_an_empty_database(
             shop.keyring,
         )
         try:
+            with pytest.raises(KeyboardInterrupt):
+                back(fresh, number=1, progress=interrupt_at("erasing again"))
+            assert gone in people(fresh)
+            alarm = upkeep.alarm(fresh.folder, fresh.settings, now=LATER)
+            assert "erased may be back" in alarm
+            with pytest.raises(pgdump.NotEmpty):  # another backup than the one that was cut short
+                back(fresh, number=2)
+            with pytest.raises(KeyboardInterrupt):
+                back(fresh, number=1, progress=interrupt_at("erasing again"))
             assert back(fresh, number=1).erased == 1
             assert gone not in people(fresh)
+            assert "erased" not in upkeep.alarm(fresh.folder, fresh.settings, now=LATER)
             assert real_shop.content(fresh)["sales"] == before["sales"]
         finally:
             fresh.close()
