@@ -107,7 +107,7 @@ def add_person(folder: Path, name: str) -> str:
     It is to be shown once and stored nowhere.
     """
     path = folder / SETTINGS
-    before = path.read_text(encoding="utf-8")
+    before = settings.read(path)
     if name == OWNER:  # another key under this name would shut the paper key out, unnoticed
         raise BackupError("the owner's key comes from: kit keys recovery; name somebody else")
     if name in settings.parse(before).backup.people:
@@ -123,7 +123,7 @@ def add_person(folder: Path, name: str) -> str:
 def add_place(folder: Path, name: str, address: str, *, offsite: bool) -> None:
     """Note in shop.toml one more place for backups, or another address of one."""
     path = folder / SETTINGS
-    before = path.read_text(encoding="utf-8")
+    before = settings.read(path)
     said = settings.parse(before).backup
     away = [one for one in (*said.offsite, name) if one != name or offsite]
     made = before

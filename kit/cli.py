@@ -224,6 +224,8 @@ def scan(
         say(show.scan(report, everything=everything))
     if report.card_data:
         raise typer.Exit(FOUND)
+    if report.skipped and not report.looked_at:
+        raise typer.Exit(1)  # or a script would take what was not read for clean
 
 
 @app.command(name="import")

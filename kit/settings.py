@@ -124,8 +124,13 @@ class Settings:
 
 def load(path: Path) -> Settings:
     """Read a `shop.toml`."""
+    return parse(read(path), name=path.name)
+
+
+def read(path: Path) -> str:
+    """Return the text of a `shop.toml`, as any editor saves it."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise SettingsError(
             f"no {path.name} here; make a shop's folder with `kit init DIR`, or say --shop DIR"
@@ -134,7 +139,6 @@ def load(path: Path) -> Settings:
         raise SettingsError(
             f"{path.name}: cannot be read ({type(error).__name__}); save it again as UTF-8 text"
         ) from None
-    return parse(text, name=path.name)
 
 
 def parse(text: str, *, name: str = "shop.toml") -> Settings:

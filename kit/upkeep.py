@@ -121,7 +121,15 @@ def status(folder: Path, said: Settings, *, now: datetime) -> Status:
         for name, place in homes.items()
     )
     leaves = _leaves_on(folder, said, state, now)
-    return Status(tuple(_red(state, stand, who, now)), stand, state.drill, tuple(who), leaves)
+    red = [
+        f"{name} is named as away from the shop, but lies in the shop's own folder, which a fire "
+        f"or a thief takes as a whole; name another: kit backup place {name} ADDRESS --offsite"
+        for name in said.backup.offsite
+        if "://" not in (address := said.backup.places.get(name, "://"))
+        and (folder / address).resolve().is_relative_to(folder.resolve())
+    ]
+    red += _red(state, stand, who, now)
+    return Status(tuple(red), stand, state.drill, tuple(who), leaves)
 
 
 def alarm(folder: Path, said: Settings, *, now: datetime) -> str:

@@ -58,7 +58,10 @@ def create(folder: Path, secret: str, *, now: datetime) -> Keyring:
 
     Raises:
         TooWeak: The passphrase would be guessed.
+        VaultError: There is no such folder.
     """
+    if not folder.is_dir():
+        raise VaultError(f"{folder}: no such folder; make it, or a whole shop's: kit init {folder}")
     passphrase.check(secret, also=[folder.resolve().name])
     return Keyring.create(KeyFile(folder / KEYRING, Passphrase(secret)), now=now)
 

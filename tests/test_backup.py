@@ -197,6 +197,22 @@ def test_a_place_is_named_by_a_command(tmp_path):
         backup.add_place(folder, "My USB", "/media/usb", offsite=True)
 
 
+def test_settings_saved_by_another_editor_or_not_there(tmp_path):
+    """Notepad puts a mark before the text; and a folder without a shop says what to do."""
+    folder = tmp_path / "shop"
+    real_shop.filled(folder).close()
+    text = (folder / SETTINGS).read_text(encoding="utf-8")
+    (folder / SETTINGS).write_text(text, encoding="utf-8-sig")
+    backup.add_place(folder, "usb", "/media/usb", offsite=True)
+    backup.add_person(folder, "escrow")
+
+    assert settings.load(folder / SETTINGS).backup.offsite == ("usb",)
+    with pytest.raises(SettingsError, match="kit init"):
+        backup.add_place(tmp_path, "usb", "/media/usb", offsite=True)
+    with pytest.raises(SettingsError, match="kit init"):
+        backup.add_person(tmp_path, "escrow")
+
+
 def test_a_place_that_is_unplugged_holds_up_no_other(shop):
     """The backup is there, and what went wrong is told and remembered."""
     away = backed_up.away(shop)

@@ -73,6 +73,16 @@ def test_a_clean_scan_exits_0(tmp_path):
     assert "0 findings of card data" in ran.stdout
 
 
+def test_what_nobody_could_read_is_not_called_clean(tmp_path):
+    """A script that goes by the exit code must not take an unreadable file for a clean one."""
+    (tmp_path / "export.xlsx").write_bytes(bytes(range(100)))
+
+    ran = kit("scan", tmp_path / "export.xlsx")
+
+    assert ran.returncode == 1
+    assert "NOT LOOKED INTO" in ran.stdout
+
+
 def test_json_is_json_and_nothing_else():
     """Standard output can be piped into another program."""
     ran = kit("scan", "sample_data/found", "--json")

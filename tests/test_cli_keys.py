@@ -151,6 +151,14 @@ def test_whole_files_go_to_people_or_under_a_passphrase(shop):
     assert (shop / "x").read_bytes() == data
 
 
+def test_no_keys_are_made_where_no_folder_is(shop):
+    """A mistyped name is said, with what makes a folder."""
+    ran = kit(shop, "keys", "create", "--shop", "nowhere")
+
+    assert ran.returncode == 1
+    assert "nowhere: no such folder; make it, or a whole shop's: kit init nowhere" in ran.stderr
+
+
 def test_keys_go_to_tink_only_when_told_how(shop):
     """Sealed for somebody, or in the clear with a warning, but never by default."""
     done(shop, "keys", "create")

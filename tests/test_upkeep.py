@@ -62,6 +62,18 @@ def test_green_takes_an_off_site_copy_a_rehearsal_and_a_drill(shop):
     assert red(shop) == ()
 
 
+def test_a_folder_in_the_shops_own_is_not_away_from_it(shop):
+    """A relative path is easily typed; the thief of the laptop would have both."""
+    backup.add_place(shop.folder, "stick", "stick", offsite=True)
+
+    said = settings.load(shop.folder / SETTINGS)
+    found = upkeep.status(shop.folder, said, now=NOW).red
+    assert found[0].startswith("stick is named as away from the shop, but lies in the shop's own")
+    backup.add_place(shop.folder, "stick", "../stick", offsite=True)
+    said = settings.load(shop.folder / SETTINGS)
+    assert not any("own folder" in text for text in upkeep.status(shop.folder, said, now=NOW).red)
+
+
 def test_an_old_copy_is_red_however_often_it_was_read_back(shop):
     """Reading the same old backup every day proves the copy, and not that there are new ones."""
     drill.run(shop, backed_up.place(shop), OWNER, actor="owner", now=NOW + HOUR, name=AWAY)
