@@ -250,6 +250,24 @@ def search(paths: Iterable[Path], terms: Iterable[bytes]) -> dict[str, int]:
     return found
 
 
+def in_the_clear(connection: sa.Connection, metadata: sa.MetaData, term: str) -> bool:
+    """Tell whether a text stands in SQLite's definitions, or unsealed in a row of the shop.
+
+    Then its file holds it whoever was erased: a note "birthday" is a column's name, too. Tables of
+    the kit itself (``kit_``: log, history, trash) do not count, as nobody's value belongs there.
+    """
+    found = [sa.select(sa.literal(1)).select_from(sa.table("sqlite_master")).where(_in("sql"))]
+    for table in metadata.tables.values():
+        held = [_in(c.name) for c in table.c if not isinstance(c.type, sa.LargeBinary)]
+        if held and not table.name.startswith("kit_"):
+            found.append(sa.select(sa.literal(1)).select_from(table).where(sa.or_(*held)))
+    return any(connection.scalar(query.limit(1), {"term": term}) for query in found)
+
+
+def _in(column: str) -> sa.ColumnElement[bool]:
+    return sa.func.instr(sa.column(column), sa.bindparam("term", type_=sa.String())) > 0
+
+
 def _pieces(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:

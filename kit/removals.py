@@ -106,13 +106,13 @@ def erase(shop: Shop, plan: erasure.Plan, *, actor: str, now: datetime) -> erasu
     subject = plan.subject
     with shop.writing(actor, now) as connection:
         plan = erasure.plan(connection, shop.tables, subject, rules=plan.rules)  # as it is now
-        terms = _terms(shop, connection, plan)
+        tokens, values = _terms(shop, connection, plan)
         shop.ledger.begin(subject, now=now)
         done = _erase(shop, connection, plan)
         shop.note(connection, actor, "erase", "proof", now, subject=subject)
     Home(shop.folder).forget_base()  # what backups build on holds them, too
     database.settle(shop.engine)
-    if left := erasure.search(shop.files(), terms):
+    if left := _left(shop, tokens, values):
         raise Remains(
             f"something of this customer is still in {', '.join(left)}; close every program that "
             "has the database open, then repeat"
@@ -142,7 +142,8 @@ def _again(shop: Shop, wanted: set[str], actor: str, now: datetime) -> int:
     """Erase the customers whom the ledger knows by these hashes, wherever they still are."""
     if not wanted:
         return 0
-    terms: set[bytes] = set()
+    tokens: set[bytes] = set()
+    values: set[str] = set()
     with shop.writing(actor, now) as connection:
         for entry in shop.trash.listed(connection, now=now):
             if shop.ledger.subject(entry.subject) in wanted:  # brought back, their rows are known
@@ -152,7 +153,8 @@ def _again(shop: Shop, wanted: set[str], actor: str, now: datetime) -> int:
         found = [one for one in ids if shop.ledger.subject(one) in wanted]
         for subject in found:
             plan = erasure.plan(connection, shop.tables, subject, rules=_books(shop, now))
-            terms |= _terms(shop, connection, plan)
+            their_tokens, their_values = _terms(shop, connection, plan)
+            tokens, values = tokens | their_tokens, values | their_values
             _erase(shop, connection, plan)
             shop.note(connection, actor, "erase", "proof", now, subject=subject)
         deleted = connection.scalars(sa.select(shop.tables.tables["kit_trash"].c.subject)).all()
@@ -161,7 +163,7 @@ def _again(shop: Shop, wanted: set[str], actor: str, now: datetime) -> int:
             found.append(subject)
     Home(shop.folder).forget_base()  # what backups build on holds them, too
     database.settle(shop.engine)
-    if left := erasure.search(shop.files(), terms):
+    if left := _left(shop, tokens, values):
         raise Remains(
             f"something of erased customers is still in {', '.join(left)}; close every program "
             "that has the database open, then repeat"
@@ -191,17 +193,31 @@ def _books(shop: Shop, now: datetime) -> dict[str, erasure.Rule]:
     return rules | {"privacy_requests": proof}
 
 
-def _terms(shop: Shop, connection: sa.Connection, plan: erasure.Plan) -> set[bytes]:
+def _terms(
+    shop: Shop, connection: sa.Connection, plan: erasure.Plan
+) -> tuple[set[bytes], set[str]]:
     """Return the tokens that go, with rows or out of them, and what they hold, to search for."""
-    terms: set[bytes] = set()
+    tokens: set[bytes] = set()
+    values: set[str] = set()
     for name, keys in (*plan.going.items(), *plan.emptied.items()):
         table = shop.tables.tables[name]
         sealed = shop.sealed_columns(name)
         found = rows.find(connection, table, {next(iter(table.primary_key)).name: keys})
-        terms |= {row[column] for row in found for column in sealed if row[column]}
+        tokens |= {row[column] for row in found for column in sealed if row[column]}
         for plain in shop.opened(name, found):
-            terms |= {str(plain[c]).encode() for c in sealed if plain[c] and len(str(plain[c])) > 7}
-    return terms
+            values |= {str(plain[c]) for c in sealed if plain[c] and len(str(plain[c])) > 7}
+    return tokens, values
+
+
+def _left(shop: Shop, tokens: set[bytes], values: set[str]) -> dict[str, int]:
+    """Return the files in which something of them is left, if it is not somebody else's too."""
+    files = shop.files()
+    left = erasure.search(files, tokens | {value.encode() for value in values})
+    if left and values:
+        with shop.reading() as connection:
+            own = {v for v in values if not erasure.in_the_clear(connection, shop.tables, v)}
+        left = erasure.search(files, tokens | {value.encode() for value in own})
+    return left
 
 
 def plan_expiry(shop: Shop, *, now: datetime) -> retention.Plan:

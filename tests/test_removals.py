@@ -340,6 +340,32 @@ def test_what_another_program_left_in_the_file_is_told(lite):
     assert len(lite.ledger.unfinished()) == 1
 
 
+def test_a_plain_copy_that_another_program_left_is_told(lite):
+    """Their e-mail address in a table that is not the kit's."""
+    ana = buyer(lite)
+    with lite.writing("owner", NOW) as connection:
+        connection.exec_driver_sql("CREATE TABLE scratch (b TEXT)")
+        connection.exec_driver_sql("INSERT INTO scratch VALUES (?)", (f"<{ana['email']}>",))
+    with pytest.raises(removals.Remains, match=r"shop\.sqlite"):
+        erased(lite, ana["customer_id"])
+
+
+@pytest.mark.parametrize("where", ["a column's name", "a product", "half of a product"])
+def test_words_that_stand_elsewhere_too_hold_up_no_erasure(lite, where):
+    """A note "birthday", or one that names a product: it would have been found for ever."""
+    ana = buyer(lite)["customer_id"]
+    product = max((row["name"] for row in content(lite)["products"]), key=len)
+    note = {"a column's name": "birthday", "a product": product}.get(where, product[:9])
+    table = lite.tables.tables["customers"]
+    with lite.writing("owner", NOW) as connection:
+        sealed = lite.seal("customers", {"note": [note]}, [ana])["note"][0]
+        connection.execute(sa.update(table).where(table.c.customer_id == ana).values(note=sealed))
+
+    assert len(note) > 7
+    erased(lite, ana)
+    assert lite.ledger.unfinished() == []
+
+
 @pytest.mark.parametrize("trashed", [False, True])
 def test_a_crash_after_it_was_written_down_is_made_good(lite, trashed):
     """The ledger says that they go; they do, also out of the trash."""
