@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from asked_shop import buyer, open_request
 from real_shop import NOW, WORDS, ZONE, filled
-from test_cli import KIT, ROOT
+from run_kit import run
 
 from kit import agefile, asking, cli_request, disclose, legal
 from kit.shop import Shop
@@ -44,22 +42,8 @@ def made_in(tmp_path):
 
 def kit(folder, *arguments, stdin=""):
     """Run a command in the shop's folder."""
-    ran = subprocess.run(
-        [*KIT, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=folder / "shop",
-        input=stdin,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUTF8": "1",
-            "TERM": "dumb",
-            "KIT_PASSPHRASE_FILE": str(folder / "passphrase"),
-        },
-    )
-    assert "Traceback" not in ran.stderr
+    words = {"KIT_PASSPHRASE_FILE": str(folder / "passphrase")}
+    ran = run(*arguments, cwd=folder / "shop", typed=stdin, **words)
     assert WORDS not in ran.stdout + ran.stderr
     return ran
 
