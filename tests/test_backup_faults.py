@@ -295,6 +295,7 @@ def is_clear(said):
     assert re.search("room|space|full|disk|no file of this size", said), said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on a file's size on Windows")
 @pytest.mark.parametrize("work", ["make_full", "restore"])
 def test_a_disk_that_takes_no_large_file_is_told(work, scenes, tmp_path):
@@ -535,6 +536,7 @@ def opened(shop, number):
 # ---- every byte ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["full", "diff"])
 def test_every_altered_byte_of_a_backup_is_refused(kind, scenes, tmp_path):
     """Flipped anywhere, cut anywhere, longer: refused before it is opened, and nothing is left."""

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from run_kit import run
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "sample_data"
@@ -67,7 +68,7 @@ def test_a_clean_scan_exits_0(tmp_path):
     """Nothing to act on is not a failure."""
     (tmp_path / "colours.csv").write_text("colour,number\nred,1\n", encoding="utf-8")
 
-    ran = kit("scan", tmp_path)
+    ran = run("scan", tmp_path, cwd=ROOT)
 
     assert ran.returncode == 0
     assert "0 findings of card data" in ran.stdout
@@ -77,7 +78,7 @@ def test_what_nobody_could_read_is_not_called_clean(tmp_path):
     """A script that goes by the exit code must not take an unreadable file for a clean one."""
     (tmp_path / "export.xlsx").write_bytes(bytes(range(100)))
 
-    ran = kit("scan", tmp_path / "export.xlsx")
+    ran = run("scan", tmp_path / "export.xlsx", cwd=ROOT)
 
     assert ran.returncode == 1
     assert "NOT LOOKED INTO" in ran.stdout
@@ -85,7 +86,7 @@ def test_what_nobody_could_read_is_not_called_clean(tmp_path):
 
 def test_json_is_json_and_nothing_else():
     """Standard output can be piped into another program."""
-    ran = kit("scan", "sample_data/found", "--json")
+    ran = run("scan", "sample_data/found", "--json", cwd=ROOT)
     told = json.loads(ran.stdout)
 
     assert ran.returncode == 3
@@ -106,9 +107,9 @@ def test_an_import_tells_what_it_did(tmp_path):
 
 def test_generate_makes_a_till_export_that_import_reads(tmp_path):
     """The round trip of the README, in the terminal."""
-    made = kit("generate", tmp_path, "--customers", 5, "--as", "stripe", "--json")
+    made = run("generate", tmp_path, "--customers", 5, "--as", "stripe", "--json", cwd=ROOT)
     files = json.loads(made.stdout)["files"]
-    read = kit("import", files[0], "--json")
+    read = run("import", files[0], "--json", cwd=ROOT)
 
     assert (made.returncode, read.returncode) == (0, 0)
     assert json.loads(read.stdout)["rejects"] == []
@@ -150,7 +151,7 @@ def test_generate_makes_a_till_export_that_import_reads(tmp_path):
 def test_refuses(arguments, code, says, tmp_path):
     """An expected error is a plain word and an exit code, never a traceback, and leaves nothing."""
     before = {path.name for path in ROOT.iterdir()}
-    ran = kit(*arguments)
+    ran = run(*arguments, cwd=ROOT)
 
     assert ran.returncode == code, ran.stderr
     assert says in ran.stderr
@@ -209,8 +210,8 @@ def test_the_tour_keeps_the_shop_where_told(tmp_path):
 
 def test_copy_says_what_to_install(tmp_path):
     """The developer's whole path: list, copy, install."""
-    listed = kit("copy").stdout
-    ran = kit("copy", "scan", "--into", tmp_path)
+    listed = run("copy", cwd=ROOT).stdout
+    ran = run("copy", "scan", "--into", tmp_path, cwd=ROOT)
 
     assert "inventory" in listed
     assert "pip install numpy pyarrow" in ran.stdout

@@ -151,6 +151,7 @@ def test_shown_facts_are_compared_everywhere(path):
             assert {"nbval-check-output", "exercise"} & set(cell.metadata.get("tags", []))
 
 
+@pytest.mark.slow  # nbval has compared the outputs by then
 @each_lesson
 def test_lesson_is_stored_in_its_fixed_form(path):
     """A fresh run gives the stored file, pictures aside: only normalise.py writes lessons."""
