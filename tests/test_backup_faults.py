@@ -31,7 +31,7 @@ from kit.backup_state import Home
 from kit.shop import SETTINGS, Shop
 
 LATER = NOW + 10 * DAY
-POINTS, MANY = 3, 60  # of each kind of work; all of them in the quick tests, and in the slow ones
+POINTS = 60  # of each kind of work
 WORKS = ["make_full", "make", "prune", "restore"]
 RARE = "keep = { hourly = 0, daily = 2, weekly = 0, monthly = 0, within_days = 0 }"
 needs_strace = pytest.mark.skipif(bool(killed.why_not()), reason=killed.why_not() or "it is there")
@@ -184,18 +184,11 @@ def sweep(scene, victims, tmp_path, most):
 
 
 @needs_strace
-@pytest.mark.parametrize("work", WORKS)
-def test_a_power_cut_loses_no_backup(work, scenes, victims, tmp_path):
-    """At a few system calls; at many in the slow tests."""
-    sweep(scenes(work), victims, tmp_path, POINTS)
-
-
-@needs_strace
 @pytest.mark.slow
 @pytest.mark.parametrize("work", WORKS)
 def test_a_power_cut_anywhere_loses_no_backup(work, scenes, victims, tmp_path):
     """At calls spread over all names and over the whole work."""
-    sweep(scenes(work), victims, tmp_path, MANY)
+    sweep(scenes(work), victims, tmp_path, POINTS)
 
 
 @needs_fork

@@ -347,15 +347,14 @@ def killed(tmp_path, seed, customers):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
-@pytest.mark.parametrize("seed", range(2))
-def test_killed_in_the_middle(tmp_path, seed):
+def test_killed_in_the_middle(tmp_path):
     """The database opens, the log and all links hold, and the import is done again."""
-    killed(tmp_path, seed, CUSTOMERS)
+    killed(tmp_path, 0, CUSTOMERS)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
-@pytest.mark.parametrize("seed", range(2, 42))
+@pytest.mark.parametrize("seed", range(1, 42))
 def test_killed_at_many_moments(tmp_path, seed):
     """Likewise."""
     killed(tmp_path, seed, 300)

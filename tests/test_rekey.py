@@ -350,15 +350,14 @@ def killed(tmp_path, seed):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
-@pytest.mark.parametrize("seed", range(2))
-def test_killed_in_the_middle(tmp_path, seed):
+def test_killed_in_the_middle(tmp_path):
     """Nothing is lost, and nobody has to know where it was."""
-    killed(tmp_path, seed)
+    killed(tmp_path, 0)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
-@pytest.mark.parametrize("seed", range(2, 42))
+@pytest.mark.parametrize("seed", range(1, 42))
 def test_killed_at_many_moments(tmp_path, seed):
     """Likewise."""
     killed(tmp_path, seed)
