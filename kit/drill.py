@@ -211,6 +211,11 @@ def _erased(
     return True
 
 
+def practice_name(url: sa.URL) -> str:
+    """Return the name of the database in which one shop's dumps are practised, always the same."""
+    return f"kit_drill_{hashlib.sha256(f'{url.host}/{url.database}'.encode()).hexdigest()[:8]}"
+
+
 @contextmanager
 def _opened_as_shop(shop: Shop, one: Proven) -> Iterator[Shop]:
     """Give what was restored as a shop; a dump is loaded into a database that is dropped again."""
@@ -218,8 +223,7 @@ def _opened_as_shop(shop: Shop, one: Proven) -> Iterator[Shop]:
         with restore.shop_at(shop, one.path) as copied:
             yield copied
         return
-    place = f"{shop.engine.url.host}/{shop.engine.url.database}"
-    name = f"kit_drill_{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+    name = practice_name(shop.engine.url)
     server = shop.engine.execution_options(isolation_level="AUTOCOMMIT")
     try:
         with server.connect() as connection:  # a drill that was killed may have left its own

@@ -350,6 +350,16 @@ def test_a_plain_copy_that_another_program_left_is_told(lite):
         erased(lite, ana["customer_id"])
 
 
+def test_a_value_in_the_kits_own_tables_is_told(lite):
+    """The log and the like hold nobody's address, so one that is there is no coincidence."""
+    ana = buyer(lite)
+    meta = lite.tables.tables["kit_meta"]
+    with lite.writing("owner", NOW) as connection:
+        connection.execute(sa.insert(meta).values(key="odd", value=ana["email"]))
+    with pytest.raises(removals.Remains, match=r"shop\.sqlite"):
+        erased(lite, ana["customer_id"])
+
+
 @pytest.mark.parametrize("where", ["a column's name", "a product", "half of a product"])
 def test_words_that_stand_elsewhere_too_hold_up_no_erasure(lite, where):
     """A note "birthday", or one that names a product: it would have been found for ever."""
